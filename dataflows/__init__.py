@@ -1,0 +1,1 @@
+"""Event → feature: the Bytewax flows of Inlay, their steps, and the tools that feed them."""

@@ -1,0 +1,142 @@
+"""What can be set from outside: every `INLAY_*` name, its type, default and meaning, read once and typed.
+
+One table for all parts of the product, because they share one environment: a name that no part knows is refused,
+so that a misspelt setting is an error at the start and never a silent default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+
+from msgspec import Struct
+
+PREFIX: Final = "INLAY_"
+
+
+class SettingError(ValueError):
+    """A setting that cannot be used; the message names it and says what to write."""
+
+
+class Setting(NamedTuple):
+    """One row of the table: name, how to read it, its default as it would be written, and what it means."""
+
+    name: str
+    read: type | str
+    default: str
+    meaning: str
+
+
+SETTINGS: Final = (
+    Setting("INLAY_REDIS_URL", str, "redis://127.0.0.1:6379/0", "Redis of the Feast online store and of all positions"),
+    Setting("INLAY_STREAM_URL", str, "", "the stream; empty: `<INLAY_REDIS_URL>?stream=events&partitions=8`"),
+    Setting("INLAY_DEAD_LETTERS_URL", str, "", "where refused events go; empty: `<INLAY_REDIS_URL>?stream=dead_letters`"),
+    Setting("INLAY_DEAD_LETTERS_KEEP", int, "100000", "how many dead letters are kept, newest first"),
+    Setting("INLAY_PARTITIONS", "range", "", "the partitions this process owns, such as `0-3` or `0,2`; empty: all"),
+    Setting("INLAY_REWIND", float, "60", "seconds of the stream read again on resume"),
+    Setting("INLAY_MAX_SKEW", float, "300", "seconds an event may lie in the future before it is refused"),
+    Setting("INLAY_BATCH_EVENTS", int, "20000", "most events in one micro-batch"),
+    Setting("INLAY_BATCH_WAIT", float, "0.2", "seconds between micro-batches while the load is low"),
+    Setting("INLAY_STATE_CACHE", int, "100000", "decoded states kept in memory, a flow"),
+    Setting("INLAY_SEEN_EVENTS", int, "131072", "event ids the items flow remembers, a partition"),
+    Setting("INLAY_LEASE", float, "10", "seconds after which the partitions of a process that went silent may be taken"),
+    Setting("INLAY_REFUSED_RUN", int, "10000", "refused events in a row that stop a flow"),
+    Setting("INLAY_STREAM_KEEP", float, "86400", "seconds the stream is kept after every flow has read it"),
+    Setting("INLAY_METRICS_PORT", int, "0", "loopback port of a flow's `/metrics`; 0: none"),
+    Setting("INLAY_HOST", str, "127.0.0.1", "address the API listens on"),
+    Setting("INLAY_PORT", int, "8000", "port the API listens on"),
+    Setting("INLAY_API_KEYS", "words", "", "keys that callers of the API may use, separated by commas"),
+    Setting("INLAY_DEADLINE", float, "0.06", "seconds a request for blocks may take before it answers with less"),
+    Setting("INLAY_LAYOUTS", str, "", "folder of layout files; empty: those that ship with the product"),
+    Setting("INLAY_DEMO", bool, "", "serve the sample shop at `/demo`; set by `make demo`, never in production"),
+    Setting("INLAY_SAMPLE_DATA", str, "", "folder of sample data that the tests use where it is present"),
+)
+
+
+class FlowSettings(Struct, frozen=True):
+    """What a flow and the tools of `dataflows` are told; one field a setting, named as the setting is."""
+
+    redis_url: str
+    stream_url: str
+    dead_letters_url: str
+    dead_letters_keep: int
+    partitions: tuple[int, ...]
+    rewind: float
+    max_skew: float
+    batch_events: int
+    batch_wait: float
+    state_cache: int
+    seen_events: int
+    lease: float
+    refused_run: int
+    stream_keep: float
+    metrics_port: int
+
+
+def read_settings(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Every setting of the table, read from `environ`, by its name without prefix in lower case.
+
+    Raises:
+        SettingError: a name that is not in the table, or a value that cannot be read.
+    """
+    known = {setting.name: setting for setting in SETTINGS}
+    for name in environ:
+        if name.startswith(PREFIX) and name not in known:
+            raise SettingError(f"{name} is no setting of Inlay; the README lists them (unset it, or mend its spelling)")
+    values = {name.removeprefix(PREFIX).lower(): _read(setting, environ) for name, setting in known.items()}
+    values["stream_url"] = values["stream_url"] or with_query(values["redis_url"], stream="events", partitions="8")
+    values["dead_letters_url"] = values["dead_letters_url"] or with_query(values["redis_url"], stream="dead_letters")
+    return values
+
+
+def flow_settings(environ: Mapping[str, str]) -> FlowSettings:
+    """The settings of a flow.
+
+    Raises:
+        SettingError: as `read_settings`.
+    """
+    values = read_settings(environ)
+    return FlowSettings(**{name: values[name] for name in FlowSettings.__struct_fields__})
+
+
+def with_query(url: str, **query: str) -> str:
+    """`url` with its query replaced."""
+    return urlunsplit(urlsplit(url)._replace(query=urlencode(query)))
+
+
+def split_query(url: str) -> tuple[str, dict[str, str]]:
+    """`url` without its query, and the query as words."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(query="")), {name: values[-1] for name, values in parse_qs(parts.query).items()}
+
+
+def _read(setting: Setting, environ: Mapping[str, str]) -> Any:
+    text = environ.get(setting.name, "").strip() or setting.default
+    if setting.read is bool:
+        return text.lower() in ("1", "true", "yes", "on")
+    if setting.read == "words":
+        return tuple(word for part in text.split(",") if (word := part.strip()))
+    if setting.read == "range":
+        return _range(setting.name, text)
+    if setting.read is str:
+        return text
+    kind = int if setting.read is int else float
+    try:
+        number = kind(text)
+    except ValueError:
+        raise SettingError(f"{setting.name}={text!r} is no number; write one such as {setting.default}") from None
+    if not 0 <= number < float("inf"):
+        raise SettingError(f"{setting.name}={text!r} is out of range; write a number such as {setting.default}")
+    return number
+
+
+def _range(name: str, text: str) -> tuple[int, ...]:
+    """`0-3,6` as `(0, 1, 2, 3, 6)`."""
+    found: set[int] = set()
+    for part in filter(None, text.replace(" ", "").split(",")):
+        first, _, last = part.partition("-")
+        if not first.isdigit() or not (last or first).isdigit():
+            raise SettingError(f"{name}={text!r} names no partitions; write them as 0-3 or 0,2")
+        found.update(range(int(first), int(last or first) + 1))
+    return tuple(sorted(found))
