@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from datetime import datetime, timezone
-from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -30,6 +30,11 @@ EventType: TypeAlias = Literal[
 ]  # fmt: skip
 EVENT_TYPES: Final[tuple[str, ...]] = get_args(EventType)
 
+TIMELESS: Final = frozenset(
+    {"item", "sign_up", "identify", "profile", "consent", "email_complaint", "email_unsubscribe"}
+)
+"""Types that describe rather than count: no window holds them, so they are never late."""
+
 Outcome: TypeAlias = Literal["applied", "duplicate", "late", "refused"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("applied", "duplicate", "late", "refused")
 """Every event received has exactly one of these, and their counts add up to what was received."""
@@ -47,10 +52,10 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Line(Struct, frozen=True, omit_defaults=True):
-    """One line of a cart or an order: an item, how many, and the price of one."""
+    """One line of a cart or an order: an item, how many (one where not said), and the price of one."""
 
     item_id: Id
-    quantity: Quantity = 1.0
+    quantity: Quantity | None = None
     price: Price | None = None
 
 
@@ -81,7 +86,7 @@ class Event(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     properties: dict[str, Any] = {}
     title: Text | None = None
     image_url: Text | None = None
-    list_price: Price | None | UnsetType = UNSET
+    list_price: Price | UnsetType | None = UNSET
     category: Text | None = None
     brand: Word | None = None
     in_stock: bool | None = None
@@ -116,7 +121,7 @@ class Event(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
         """What it is about as lines: `items` where given, else the one item of the event."""
         if self.items or self.item_id is None:
             return self.items
-        return (Line(self.item_id, self.quantity or 1.0, self.price),)
+        return (Line(self.item_id, self.quantity, self.price),)
 
 
 class Refused(Struct, frozen=True):
@@ -129,8 +134,8 @@ class Refused(Struct, frozen=True):
     original: bytes
 
 
-class Applied(Struct, frozen=True):
-    """An event judged well: the parsed event beside the place in its partition it was read from."""
+class Placed(NamedTuple):
+    """An event that can be read, and its place: the offset in its partition."""
 
     offset: int
     event: Event

@@ -1,0 +1,51 @@
+"""The answer to a request for the blocks of one mail.
+
+Every format (JSON, HTML, text, feed, picture) is drawn from these values, so that they can never disagree.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Source = Literal["personal", "segment", "popular", "static"]
+"""The rung that answered: the person's own features, their segment, what is popular, or the layout itself."""
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One product (or piece of editorial) in a block, as the reader will see it.
+
+    `position` counts from 1 within the block. Prices are in units of `currency` (ISO 4217), not in cents;
+    `list_price` is the price before a reduction.
+    """
+
+    item_id: str
+    title: str
+    url: str | None
+    image_url: str | None
+    price: float | None
+    list_price: float | None
+    currency: str | None
+    position: int
+    reason: str | None
+
+
+class Block(msgspec.Struct, frozen=True):
+    """One titled row of items; `block` is the kind, such as `recommended` or `abandoned_cart`."""
+
+    block: str
+    title: str
+    source: Source
+    items: tuple[Item, ...]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The blocks of one mail to one person. Times are RFC 3339 in UTC; `features_as_of` is None if none were read."""
+
+    layout: str
+    user_id: str
+    send_id: str | None
+    generated_at: str
+    features_as_of: str | None
+    blocks: tuple[Block, ...]

@@ -1,0 +1,94 @@
+"""Aggregate: fold events into states, and read rows out of them; at each tick, the rows that time itself changed.
+
+What is folded is a `Fold`, one for users and one for items; this module hands it to Bytewax, one logic a key, with
+one timer each however many users there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from bytewax.operators import StatefulBatchLogic
+
+from dataflows.stages import Aggregated, Command
+
+Batch_contra = TypeVar("Batch_contra", contravariant=True)
+Batch = TypeVar("Batch")
+
+TICK: Final = timedelta(seconds=1)
+EXPIRED_AT_ONCE: Final = 2000
+
+
+class Fold(Protocol[Batch_contra]):
+    """What a key of the flow does with micro-batches, and with the passing of time."""
+
+    def fold(self, batches: list[Batch_contra], now: int) -> list[Aggregated]:
+        """What the micro-batches come to at `now` (microseconds)."""
+
+    def expire(self, now: int) -> list[Aggregated]:
+        """The rows whose numbers fell because a tile left its window; empty if none did."""
+
+
+class Aggregate(StatefulBatchLogic[Batch, Aggregated, None], Generic[Batch]):
+    """A fold as Bytewax drives it. It has no snapshot: its states are stored beside the features.
+
+    Args:
+        fold: what is done.
+        clock: microseconds since 1970, now.
+        wall: the engine's own clock, which timers are set by.
+    """
+
+    def __init__(
+        self,
+        fold: Fold[Batch],
+        clock: Callable[[], int],
+        wall: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self._fold, self._clock, self._wall = fold, clock, wall
+        self._next = wall() + TICK
+
+    def on_batch(self, values: list[Batch]) -> tuple[Iterable[Aggregated], bool]:
+        """Fold what arrived."""
+        return self._fold.fold(values, self._clock()), StatefulBatchLogic.RETAIN
+
+    def on_notify(self) -> tuple[Iterable[Aggregated], bool]:
+        """Emit what time changed."""
+        self._next = self._wall() + TICK
+        return self._fold.expire(self._clock()), StatefulBatchLogic.RETAIN
+
+    def notify_at(self) -> datetime | None:
+        """When to look again."""
+        return self._next
+
+    def snapshot(self) -> None:
+        """Nothing: see the class."""
+
+
+class DueSet:
+    """Which keys change by themselves, and when: a sorted set in Redis.
+
+    Args:
+        client: the Redis that the flow commits to.
+        key: the sorted set.
+    """
+
+    def __init__(self, client: Any, key: str) -> None:
+        self._client, self.key = client, key
+
+    def until(self, now: int) -> list[str]:
+        """Keys that are due at `now`, the longest overdue first, a bounded number of them."""
+        found = self._client.zrangebyscore(self.key, "-inf", now, start=0, num=EXPIRED_AT_ONCE)
+        return [key.decode() for key in found]
+
+    def commands(self, due: dict[str, int | None]) -> list[Command]:
+        """What sets the keys' new times; None takes a key out."""
+        out: list[Command] = []
+        added = [part for key, at in due.items() if at is not None for part in (at, key)]
+        removed = [key for key, at in due.items() if at is None]
+        if added:
+            out.append(("ZADD", self.key, *added))
+        if removed:
+            out.append(("ZREM", self.key, *removed))
+        return out

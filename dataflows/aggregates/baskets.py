@@ -1,0 +1,78 @@
+"""The cart: what was put in, taken out and bought, replayed in order of time whenever its content is wanted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MOST_ITEMS: Final = 50
+MOST_CHANGES: Final = 32
+EVERYTHING: Final = float("-inf")
+"""A change that takes all of an item out: bought, or removed without a quantity."""
+
+
+class Cart:
+    """Changes of each item's quantity, kept as (when, by how much).
+
+    The quantity is the fold of an item's changes in order of time, never below zero; of changes at one moment the
+    additions come first. It is a function of the set of changes alone, so late events find their right place.
+    """
+
+    __slots__ = ("changes", "updated_at")
+
+    def __init__(self) -> None:
+        self.changes: dict[str, list[tuple[int, float]]] = {}
+        self.updated_at: int | None = None
+
+    def change(self, item_id: str, at: int, by: float) -> None:
+        """Put in (`by` > 0) or take out (`by` < 0, or EVERYTHING) at `at` (microseconds)."""
+        changes = self.changes.setdefault(item_id, [])
+        changes.append((at, by))
+        if len(changes) > MOST_CHANGES:
+            self._shorten(item_id)
+        if len(self.changes) > 2 * MOST_ITEMS:
+            newest = sorted(self.changes.items(), key=lambda entry: (-max(entry[1])[0], entry[0]))
+            self.changes = dict(newest[:MOST_ITEMS])
+        self.updated_at = at if self.updated_at is None else max(self.updated_at, at)
+
+    def items(self) -> list[str]:
+        """What is in the cart, the item that was put in last first."""
+        held = []
+        for item_id, changes in self.changes.items():
+            if _quantity(changes) > 0:
+                held.append((-max(at for at, by in changes if by > 0), item_id))
+        return [item_id for _, item_id in sorted(held)[:MOST_ITEMS]]
+
+    def _shorten(self, item_id: str) -> None:
+        """Fold the older half of an item's changes into what they came to."""
+        changes = sorted(self.changes[item_id], key=_in_time)
+        older, newer = changes[: MOST_CHANGES // 2], changes[MOST_CHANGES // 2 :]
+        left = _quantity(older)
+        self.changes[item_id] = [(older[-1][0], left or EVERYTHING), *newer]
+
+    def pack(self) -> tuple[dict[str, list[tuple[int, float | None]]], int | None]:
+        """Plain data to be stored, without items that left the cart before anything else that is known of them."""
+        packed: dict[str, list[tuple[int, float | None]]] = {}
+        for item_id, changes in self.changes.items():
+            packed[item_id] = [(at, None if by == EVERYTHING else by) for at, by in changes]
+        return packed, self.updated_at
+
+    @classmethod
+    def unpack(cls, packed: dict[str, list[tuple[int, float | None]]], updated_at: int | None) -> Cart:
+        """The cart that `pack` gave."""
+        cart = cls()
+        cart.updated_at = updated_at
+        for item_id, changes in packed.items():
+            cart.changes[item_id] = [(at, EVERYTHING if by is None else by) for at, by in changes]
+        return cart
+
+
+def _in_time(change: tuple[int, float]) -> tuple[int, float]:
+    at, by = change
+    return at, -by
+
+
+def _quantity(changes: list[tuple[int, float]]) -> float:
+    quantity = 0.0
+    for _, by in sorted(changes, key=_in_time):
+        quantity = max(0.0, quantity + by)
+    return quantity

@@ -1,0 +1,231 @@
+"""A user: what all events of one person add up to, as one state that is folded and one row that is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from dataflows.aggregates.baskets import EVERYTHING, Cart
+from dataflows.aggregates.orders import MONEY, Orders
+from dataflows.aggregates.recency import Kept, Recent, taste
+from dataflows.aggregates.seen import Seen, hash_id
+from dataflows.aggregates.tiles import USER_LEVELS, Tiles, is_late
+from dataflows.events import SECOND, TIMELESS, Event, Outcome
+
+VERSION: Final = 1
+KINDS: Final = ("views", "clicks", "carts", "purchases", "email_opens", "email_clicks")
+COUNTED: Final[Mapping[str, int]] = {
+    "view": 0, "click": 1, "add_to_cart": 2, "purchase": 3, "email_open": 4, "email_click": 5,
+}  # fmt: skip
+LAST: Final[Mapping[str, str]] = {
+    "view": "last_view_at", "add_to_cart": "last_cart_at", "purchase": "last_purchase_at",
+    "email_open": "last_email_open_at", "email_click": "last_email_click_at",
+}  # fmt: skip
+TRAITS: Final[Mapping[str, type]] = {"country": str, "locale": str, "timezone": str, "first_name": str}
+CONSENTS: Final = ("email_allowed", "profile_allowed")
+WISHES: Final = 100
+BOUGHT: Final = 200
+
+
+class Fact(NamedTuple):
+    """What the catalogue says of an item, as far as a user's features need it."""
+
+    category: str | None
+    price: float | None
+
+
+UNKNOWN: Final = Fact(None, None)
+
+
+class UnknownVersion(RuntimeError):
+    """A state was written by a version of the product that this one cannot read."""
+
+
+class User:
+    """The state of one user. `offset` is the highest of its partition that was applied, `row_at` its newest row's time."""
+
+    __slots__ = ("bought", "cart", "last", "offset", "orders", "profile", "recent", "row_at", "seen", "tiles", "wishes")
+
+    def __init__(self) -> None:
+        self.offset = -1
+        self.row_at = 0
+        self.seen = Seen()
+        self.tiles = Tiles(USER_LEVELS, len(KINDS))
+        self.orders = Orders()
+        self.recent = Recent()
+        self.cart = Cart()
+        self.wishes = Kept(WISHES)
+        self.bought = Kept(BOUGHT)
+        self.last: dict[str, int] = {}
+        self.profile: dict[str, tuple[int, Any]] = {}
+
+    def apply(self, event: Event, facts: Mapping[str, Fact], now: int) -> Outcome:
+        """Fold one event in, and say what became of it. Repeats and events older than every window change nothing."""
+        at = event.at
+        if event.type not in TIMELESS and is_late(at, now):
+            return "late"
+        if not self.seen.add(event.event_id):
+            return "duplicate"
+        self.last["first_seen_at"] = min(at, self.last.get("first_seen_at", at))
+        if event.country:
+            self._learn("country", event.country, at)
+        kind = event.type
+        if (counted := COUNTED.get(kind)) is not None:
+            self.tiles.count(counted, at, now)
+            if moment := LAST.get(kind):
+                self.last[moment] = max(at, self.last.get(moment, at))
+        if fold := _FOLDS.get(kind):
+            fold(self, event, at, facts)
+        return "applied"
+
+    def row(self, now: int) -> tuple[dict[str, Any], int | None]:
+        """Every feature of the user at `now`, and when the next number will change by itself."""
+        counts, due = self.tiles.totals(now)
+        values: dict[str, Any] = {}
+        for window, totals in counts.items():
+            for kind, total in zip(KINDS, totals, strict=True):
+                values[f"{kind}_{window}"] = total
+        order_due = self.orders.due(now)
+        values["spend_30d"] = self.orders.spend(now, 30)
+        values["spend_90d"] = self.orders.spend(now, 90)
+        values["orders_90d"] = self.orders.count(now, 90)
+        for moment in (*LAST.values(), "first_seen_at"):
+            at = self.last.get(moment)
+            values[moment] = None if at is None else at // SECOND
+        newest = self.recent.newest()
+        known = taste(newest)
+        values["recent_items"] = [item_id for item_id, _ in newest]
+        values["recent_at"] = [seen.at // SECOND for _, seen in newest]
+        values["cart_items"] = self.cart.items()
+        values["cart_updated_at"] = None if self.cart.updated_at is None else self.cart.updated_at // SECOND
+        values["wishlist_items"] = self.wishes.newest()
+        values["purchased_items"] = self.bought.newest(without=self.orders.refunded())
+        values["top_categories"], values["top_category_weights"], values["typical_price"] = known
+        for name in (*TRAITS, *CONSENTS):
+            values[name] = self.profile[name][1] if name in self.profile else None
+        return values, min(filter(None, (due, order_due)), default=None)
+
+    def pack(self) -> bytes:
+        """The state as bytes: msgpack, the version first."""
+        return msgspec.msgpack.encode((
+            VERSION, self.offset, self.row_at, self.seen.pack(), self.tiles.pack(), self.orders.entries,
+            self.recent.pack(), self.cart.pack(), self.wishes.entries, self.bought.entries, self.last, self.profile,
+        ))  # fmt: skip
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> User:
+        """The state that `pack` wrote.
+
+        Raises:
+            UnknownVersion: another version of the product wrote it.
+        """
+        version, *content = msgspec.msgpack.decode(packed, strict=False)
+        if version != VERSION:
+            raise UnknownVersion(
+                f"a user's state has version {version}, this release reads {VERSION}: "
+                "run the release that wrote it, or rebuild the features from the stream"
+            )
+        user = cls()
+        user.offset, user.row_at, seen, tiles, orders, recent, cart, wishes, bought, last, profile = content
+        user.seen = Seen.unpack(seen)
+        user.tiles = Tiles.unpack(tiles, USER_LEVELS, len(KINDS))
+        user.orders.entries = orders
+        user.recent = Recent.unpack(recent)
+        user.cart = Cart.unpack(*cart)
+        user.wishes.entries, user.bought.entries = wishes, bought
+        user.last, user.profile = last, profile
+        return user
+
+    def _learn(self, name: str, value: Any, at: int) -> None:
+        """Keep the newest thing said under `name`; of two at one moment the larger, so that order does not matter."""
+        if name not in self.profile or (at, str(value)) > (self.profile[name][0], str(self.profile[name][1])):
+            self.profile[name] = (at, value)
+
+
+def _view(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+    for line in event.lines():
+        fact = facts.get(line.item_id, UNKNOWN)
+        price = fact.price if line.price is None else line.price
+        user.recent.touch(line.item_id, at, price, event.category or fact.category)
+
+
+def _add_to_cart(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+    for line in event.lines():
+        user.cart.change(line.item_id, at, line.quantity or 1.0)
+
+
+def _remove_from_cart(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+    for line in event.lines():
+        user.cart.change(line.item_id, at, -line.quantity if line.quantity else EVERYTHING)
+
+
+def _add_to_wishlist(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+    for line in event.lines():
+        user.wishes.keep(line.item_id, at)
+
+
+def _remove_from_wishlist(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+    for line in event.lines():
+        user.wishes.give_up(line.item_id, at)
+
+
+def _purchase(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+    order = hash_id(event.order_id or event.event_id)
+    lines = event.lines()
+    amount = 0
+    for line in lines:
+        price = facts.get(line.item_id, UNKNOWN).price if line.price is None else line.price
+        amount += round((price or 0.0) * (line.quantity or 1.0) * MONEY)
+        user.cart.change(line.item_id, at, EVERYTHING)
+        user.bought.keep(line.item_id, at, order)
+    if not lines and event.price is not None:
+        amount = round(event.price * (event.quantity or 1.0) * MONEY)
+    user.orders.buy(order, at, amount)
+
+
+def _refund(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+    lines = event.lines()
+    for line in lines:
+        user.bought.give_up(line.item_id, at)
+    if event.order_id is None:
+        return
+    amount: int | None = None
+    if lines:
+        prices = [(facts.get(x.item_id, UNKNOWN).price if x.price is None else x.price) for x in lines]
+        amount = sum(round((p or 0.0) * (x.quantity or 1.0) * MONEY) for p, x in zip(prices, lines, strict=True))
+    elif event.price is not None:
+        amount = round(event.price * MONEY)
+    user.orders.refund(hash_id(event.order_id), amount)
+
+
+def _describe(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+    for said in (event.properties, event.traits):
+        for name, kind in TRAITS.items():
+            if isinstance(said.get(name), kind) and said[name]:
+                user._learn(name, said[name][:200], at)
+        for name in CONSENTS:
+            if isinstance(said.get(name), bool):
+                user._learn(name, said[name], at)
+
+
+def _withdraw(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+    user._learn("email_allowed", False, at)
+
+
+_FOLDS: Final = {
+    "view": _view,
+    "add_to_cart": _add_to_cart,
+    "remove_from_cart": _remove_from_cart,
+    "add_to_wishlist": _add_to_wishlist,
+    "remove_from_wishlist": _remove_from_wishlist,
+    "purchase": _purchase,
+    "refund": _refund,
+    "sign_up": _describe,
+    "identify": _describe,
+    "profile": _describe,
+    "consent": _describe,
+    "email_complaint": _withdraw,
+    "email_unsubscribe": _withdraw,
+}

@@ -1,0 +1,133 @@
+"""What came last: items by their newest moment, bounded, the same in whatever order the events arrive.
+
+Each entry keeps the largest thing ever said about it, and a maximum does not depend on order. The `keep` newest of
+all entries are also the newest of any larger selection, so that dropping the rest loses nothing.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Final, NamedTuple
+
+from dataflows.events import DAY
+
+RECENT: Final = 30
+TASTE_HALF_LIFE: Final = 7 * DAY
+TOP_CATEGORIES: Final = 5
+
+
+class Seen(NamedTuple):
+    """When an item was last looked at (microseconds), and its price and category then, where known."""
+
+    at: int
+    price: float
+    category: str
+
+
+class Taste(NamedTuple):
+    """What the recent items have in common: categories with their shares, and a typical price."""
+
+    categories: list[str]
+    weights: list[float]
+    price: float | None
+
+
+UNKNOWN_PRICE: Final = -1.0
+
+
+class Recent:
+    """Distinct items, newest first, at most `RECENT` of them."""
+
+    __slots__ = ("entries",)
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Seen] = {}
+
+    def touch(self, item_id: str, at: int, price: float | None, category: str | None) -> None:
+        """An item was looked at."""
+        seen = Seen(at, UNKNOWN_PRICE if price is None else price, category or "")
+        before = self.entries.get(item_id)
+        if before is None or seen > before:
+            self.entries[item_id] = seen
+            if len(self.entries) > 2 * RECENT:
+                self.entries = dict(self.newest())
+
+    def newest(self) -> list[tuple[str, Seen]]:
+        """The items newest first; items of one moment by their id."""
+        ordered = sorted(self.entries.items(), key=lambda entry: (-entry[1].at, entry[0]))
+        return ordered[:RECENT]
+
+    def pack(self) -> list[tuple[str, int, float, str]]:
+        """Plain data to be stored."""
+        return [(item_id, *seen) for item_id, seen in self.newest()]
+
+    @classmethod
+    def unpack(cls, packed: list[tuple[str, int, float, str]]) -> Recent:
+        """What `pack` gave."""
+        recent = cls()
+        recent.entries = {item_id: Seen(at, price, category) for item_id, at, price, category in packed}
+        return recent
+
+
+def taste(newest: list[tuple[str, Seen]]) -> Taste:
+    """The taste that the recent items show.
+
+    A category's share is the sum of 2^(-age / 7 days) over its items, age counted from the newest item so that the
+    same events give the same shares at any time; the typical price is the median of the known prices.
+    """
+    shares: dict[str, float] = {}
+    for _, seen in newest:
+        if seen.category:
+            weight = 2.0 ** (-(newest[0][1].at - seen.at) / TASTE_HALF_LIFE)
+            shares[seen.category] = shares.get(seen.category, 0.0) + weight
+    whole = sum(shares.values())
+    best = sorted(shares.items(), key=lambda share: (-share[1], share[0]))[:TOP_CATEGORIES]
+    prices = [seen.price for _, seen in newest if seen.price >= 0]
+    return Taste(
+        [category for category, _ in best],
+        [round(weight / whole, 6) for _, weight in best],
+        round(median(prices), 4) if prices else None,
+    )
+
+
+class Kept:
+    """Items that are kept until they are given up: a wish list, or what was bought and not sent back.
+
+    An item is in while its newest keeping lies after its newest giving up.
+
+    Args:
+        most: how many items are remembered.
+    """
+
+    __slots__ = ("entries", "most")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.entries: dict[str, list[int]] = {}
+
+    def keep(self, item_id: str, at: int, label: int = 0) -> None:
+        """The item was kept at `at`; `label` tells with what (an order), the newest one stays."""
+        entry = self.entries.setdefault(item_id, [0, 0, 0])
+        if (at, label) > (entry[0], entry[2]):
+            entry[0], entry[2] = at, label
+        self._bound()
+
+    def give_up(self, item_id: str, at: int) -> None:
+        """The item was given up at `at`."""
+        entry = self.entries.setdefault(item_id, [0, 0, 0])
+        entry[1] = max(entry[1], at)
+        self._bound()
+
+    def newest(self, without: frozenset[int] | set[int] = frozenset()) -> list[str]:
+        """The items that are in, newest first, those whose label is in `without` left out."""
+        held = [
+            (-kept, item_id)
+            for item_id, (kept, given_up, label) in self.entries.items()
+            if kept > given_up and not (label and label in without)
+        ]
+        return [item_id for _, item_id in sorted(held)[: self.most]]
+
+    def _bound(self) -> None:
+        if len(self.entries) > 2 * self.most:
+            newest = sorted(self.entries.items(), key=lambda entry: (-max(entry[1][:2]), entry[0]))
+            self.entries = dict(newest[: self.most])

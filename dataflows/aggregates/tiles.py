@@ -1,0 +1,113 @@
+"""Rolling windows as tiles: small counters on a fixed grid of time, summed when a number is wanted.
+
+With tile size s and n = W / s, an event at t counts in the window W at `now` while
+floor(t / s) >= floor(now / s) - n. Addition commutes, so arrival order, batches and restarts change nothing, and a
+window costs as much as the tiles that are not empty, however often it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from operator import add
+from typing import Final, NamedTuple
+
+from dataflows.events import DAY, HOUR, MINUTE
+
+HORIZON: Final = 90
+"""Days after which no window holds an event: an older one is late."""
+
+
+class Level(NamedTuple):
+    """Tiles of one size (microseconds), and the windows that are summed from them: name and number of tiles."""
+
+    size: int
+    windows: tuple[tuple[str, int], ...]
+
+    @property
+    def longest(self) -> int:
+        """Tiles of the longest window."""
+        return max(tiles for _, tiles in self.windows)
+
+
+FINE: Final = Level(5 * MINUTE, (("1h", 12),))
+HOURS: Final = Level(HOUR, (("24h", 24), ("7d", 168)))
+DAYS: Final = Level(DAY, (("30d", 30),))
+
+USER_LEVELS: Final = (FINE, HOURS, DAYS)
+ITEM_LEVELS: Final = (FINE, HOURS)
+
+
+def is_late(at: int, now: int) -> bool:
+    """Whether the tile of an event at `at` has left every window at `now` (both in microseconds)."""
+    return at // DAY < now // DAY - HORIZON
+
+
+class Totals(NamedTuple):
+    """What every window holds: counts by window name, one number a kind; and when the next tile leaves one."""
+
+    counts: dict[str, list[int]]
+    due: int | None
+
+
+class Tiles:
+    """Counts of `kinds` kinds of events on each level's grid.
+
+    Args:
+        levels: the tile sizes and their windows.
+        kinds: how many kinds are counted side by side.
+    """
+
+    __slots__ = ("grids", "kinds", "levels")
+
+    def __init__(self, levels: tuple[Level, ...], kinds: int) -> None:
+        self.levels = levels
+        self.kinds = kinds
+        self.grids: list[dict[int, list[int]]] = [{} for _ in levels]
+
+    def count(self, kind: int, at: int, now: int, times: int = 1) -> None:
+        """Count an event of a kind at `at`; a level whose windows the event has left stays untouched."""
+        for (size, windows), grid in zip(self.levels, self.grids, strict=True):
+            tile = at // size
+            if tile < now // size - windows[-1][1]:
+                continue
+            counts = grid.get(tile)
+            if counts is None:
+                counts = grid[tile] = [0] * self.kinds
+            counts[kind] += times
+
+    def totals(self, now: int) -> Totals:
+        """The windows at `now`; tiles that no window will hold again are dropped on the way."""
+        sums: dict[str, list[int]] = {}
+        due: int | None = None
+        for (size, windows), grid in zip(self.levels, self.grids, strict=True):
+            current = now // size
+            oldest = current - windows[-1][1]
+            for tile in [tile for tile in grid if tile < oldest]:
+                del grid[tile]
+            for name, tiles in windows:
+                low, first, total = current - tiles, None, [0] * self.kinds
+                for tile, counts in grid.items():
+                    if tile >= low:
+                        total = list(map(add, total, counts))
+                        if first is None or tile < first:
+                            first = tile
+                sums[name] = total
+                if first is not None:
+                    leaves = (first + tiles + 1) * size
+                    due = leaves if due is None or leaves < due else due
+        return Totals(sums, due)
+
+    def hours(self) -> Iterator[tuple[int, list[int]]]:
+        """The hourly tiles, oldest first: hour since 1970 and its counts."""
+        yield from sorted(self.grids[self.levels.index(HOURS)].items())
+
+    def pack(self) -> list[dict[int, list[int]]]:
+        """Plain data to be stored."""
+        return self.grids
+
+    @classmethod
+    def unpack(cls, packed: list[dict[int, list[int]]], levels: tuple[Level, ...], kinds: int) -> Tiles:
+        """The tiles that `pack` gave."""
+        tiles = cls(levels, kinds)
+        tiles.grids = packed
+        return tiles

@@ -1,0 +1,75 @@
+"""The items flow: how each item does, what goes with it, what is popular. `python -m bytewax.run dataflows.items`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import Source
+from bytewax.outputs import Sink
+
+from dataflows.aggregate import Aggregate, DueSet
+from dataflows.aggregate_items import SEEN_KEY, FoldItems, SeenIds
+from dataflows.aggregates.items import Item, unpack_scope
+from dataflows.aggregates.neighbours import Visit
+from dataflows.aggregates.popularity import Scope
+from dataflows.connectors import StreamError, open_stream
+from dataflows.gate import Gate
+from dataflows.settings import flow_settings
+from dataflows.stages import Aggregated, Received, Validated
+from dataflows.state import StateTable, entity_states, visit_states
+from dataflows.validate import Validate
+from dataflows.wiring import wire
+from feature_repo.layout import ITEM, SCOPE
+
+DUE_KEY = "inlay:due:items"
+
+
+def build(
+    received: Source[Received],
+    store: Sink[tuple[str, Aggregated]],
+    *,
+    validate: Validate,
+    aggregate: Callable[[], Aggregate[Validated]],
+    gate: Gate,
+) -> Dataflow:
+    """The pipeline between its edges. It needs no enrichment: what the catalogue says is part of an item's state."""
+    flow = Dataflow("items")
+    batches = op.input("receive", flow, received)
+    validated = op.map("validate", batches, validate)
+    keyed = op.key_on("all", validated, lambda _: "items")
+    aggregated = op.stateful_batch("aggregate", keyed, lambda _: aggregate())
+    gated = op.flat_map_batch("gate", op.key_rm("rows", aggregated), gate)
+    op.output("store", op.key_on("place", gated, lambda _: "store"), store)
+    return flow
+
+
+def flow() -> Dataflow:
+    """The flow on the configured stream.
+
+    Raises:
+        StreamError: INLAY_PARTITIONS leaves some out; an item's events come from all of them.
+    """
+    settings = flow_settings(os.environ)
+    if settings.partitions and len(settings.partitions) != open_stream(settings.stream_url).partitions:
+        raise StreamError("the items flow needs every partition, since an item's events come from all: unset INLAY_PARTITIONS")
+    wiring = wire(settings, "items", ["item", "scope"])
+    client, cache = wiring.client, max(settings.state_cache, 2 * settings.batch_events)
+    items = StateTable(entity_states(client, ITEM), Item.unpack, Item, cache)
+    visits = StateTable(visit_states(client), Visit.unpack, Visit, cache)
+    scopes = StateTable(entity_states(client, SCOPE), unpack_scope, Scope, cache)
+    seen = {
+        partition: SeenIds(partition, settings.seen_events, client.lrange(SEEN_KEY.format(partition), 0, -1))  # type: ignore[arg-type]
+        for partition in wiring.partitions
+    }
+    return build(
+        wiring.receive,
+        wiring.store,
+        validate=wiring.validate,
+        aggregate=lambda: Aggregate(
+            FoldItems(items, visits, scopes, seen, DueSet(client, DUE_KEY), dict(wiring.committed)), wiring.clock
+        ),
+        gate=wiring.gate,
+    )

@@ -1,0 +1,103 @@
+"""Mappings: how the columns of somebody's file become the fields of an event, as a YAML of one line a field.
+
+    type: event_type                                  # the column of that name
+    event_id: {template: "shop-{row}"}                # text with {columns} in it; {row} counts from 0
+    currency: {value: USD}                            # the same for every row
+    type: {column: action, values: {buy: purchase}}   # a column, its words translated; others pass as they are
+    properties.session: session_id                    # a key inside properties or traits
+
+Without a mapping, columns are called as the fields are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timezone
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import yaml
+
+from dataflows.events import EVENT_TYPES, KNOWN_KEYS
+
+RowReader: TypeAlias = Callable[[Mapping[str, Any]], Any]
+TEXTS: Final = frozenset(
+    "event_id type user_id anonymous_id item_id currency order_id query url country device campaign_id send_id layout "
+    "block title image_url category brand".split()
+)
+INSIDE: Final = ("properties", "traits")
+
+
+class MappingError(ValueError):
+    """A mapping that cannot be used; the message names the line and what to write."""
+
+
+def load_mapping(path: Path) -> dict[str, RowReader]:
+    """The mapping in a YAML file.
+
+    Raises:
+        MappingError: it names a field that an event does not have, or a way of reading that does not exist.
+    """
+    content = yaml.safe_load(path.read_text())
+    if not isinstance(content, dict):
+        raise MappingError(f"{path}: a mapping has a line `field: column` for each field")
+    return {field: _reader(path, field, how) for field, how in content.items()}
+
+
+def identity(columns: list[str]) -> dict[str, RowReader]:
+    """The mapping of a file whose columns are called as the fields are; others go to `properties`."""
+    return {
+        column if column in KNOWN_KEYS else f"properties.{column}": _column(column) for column in columns
+    }  # fmt: skip
+
+
+def apply_mapping(mapping: Mapping[str, RowReader], row: Mapping[str, Any]) -> dict[str, Any]:
+    """The event of a row; fields without a value are left out."""
+    event: dict[str, Any] = {}
+    for field, read in mapping.items():
+        value = read(row)
+        if value is None or value != value:  # NaN is how tables write "nothing"
+            continue
+        outer, _, inner = field.partition(".")
+        if inner:
+            event.setdefault(outer, {})[inner] = value
+        else:
+            event[field] = _text(value) if field in TEXTS else value
+    return event
+
+
+def _reader(path: Path, field: str, how: Any) -> RowReader:
+    outer, _, inner = field.partition(".")
+    if outer not in KNOWN_KEYS or (inner and outer not in INSIDE):
+        raise MappingError(f"{path}: an event has no field {field!r}; put what is yours under properties.{field}")
+    if isinstance(how, str):
+        return _column(how)
+    if isinstance(how, dict):
+        if set(how) == {"value"}:
+            if field == "type" and how["value"] not in EVENT_TYPES:
+                raise MappingError(f"{path}: {how['value']!r} is no type of event")
+            return lambda row: how["value"]
+        if set(how) == {"template"}:
+            return lambda row: str(how["template"]).format_map(row)
+        if set(how) == {"column", "values"}:
+            return lambda row: how["values"].get(row[how["column"]], row[how["column"]])
+    raise MappingError(f"{path}: {field}: write a column, or {{value: …}}, {{template: …}}, {{column: …, values: …}}")
+
+
+def _column(name: str) -> RowReader:
+    return lambda row: row[name]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def utc(value: Any) -> Any:
+    """A table's time: without a zone it is taken as UTC, as Parquet and CSV write it; a day is its midnight."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return datetime(value.year, value.month, value.day, tzinfo=timezone.utc)
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return value.replace(tzinfo=timezone.utc)
+    return value

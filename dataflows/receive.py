@@ -1,0 +1,175 @@
+"""Receive: the micro-batches of the owned partitions, read from where the flow committed, at the pace that suits the load.
+
+One multiplexed read brings what all partitions have. While little comes, reads are spaced so that the gate's flat cost
+is paid a few times a second; under load a micro-batch grows to INLAY_BATCH_EVENTS.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from types import FrameType
+from typing import Final
+
+import redis
+from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
+
+from dataflows.connectors import Stream
+from dataflows.lease import Lease
+from dataflows.stages import Received
+from dataflows.store import OFFSETS_KEY
+
+IDLE_WAIT: Final = 0.05
+FULL: Final = 0.25
+"""A read that brings this share of a whole micro-batch is followed by the next one without a pause."""
+TRIM_SECONDS: Final = 30.0
+FLOWS: Final = ("people", "items")
+
+
+class OffsetGone(RuntimeError):
+    """The place where the flow would go on is no longer in the stream."""
+
+
+class StopSignal:
+    """Whether the process was told to stop: set by SIGTERM and SIGINT once `listen` was called."""
+
+    def __init__(self) -> None:
+        self._told = threading.Event()
+
+    def listen(self) -> None:
+        """Take the signals over from Python's default."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._tell)
+
+    def told(self) -> bool:
+        """Whether it is time to stop."""
+        return self._told.is_set()
+
+    def _tell(self, number: int, frame: FrameType | None) -> None:
+        self._told.set()
+
+
+def committed_offsets(client: redis.Redis, flow: str, partitions: Iterable[int]) -> dict[int, int]:
+    """Where the flow is in each partition; -1 where it never was."""
+    found = client.hgetall(OFFSETS_KEY.format(flow))
+    return {partition: int(found.get(str(partition).encode(), -1)) for partition in partitions}  # type: ignore[union-attr]
+
+
+def starting_offsets(stream: Stream, flow: str, committed: Mapping[int, int], rewind: float) -> dict[int, int]:
+    """Where to read on: some seconds before the commit, as far as the stream still holds them.
+
+    Raises:
+        OffsetGone: events behind the committed offset were removed, or the stream is shorter than what was committed.
+    """
+    starts = {}
+    for partition, offset in committed.items():
+        removed, last = stream.bounds(partition)
+        if offset >= 0 and (removed > offset or last < offset):
+            what = "events behind it were removed" if removed > offset else f"the stream ends at {last}"
+            raise OffsetGone(
+                f"{flow} committed offset {offset} of partition {partition} of {stream.name!r}, but {what}. "
+                f"To go on all the same: python -m dataflows.offsets reset {flow} --to first (or --to last)"
+            )
+        starts[partition] = max(stream.rewound(offset, rewind), removed) if offset >= 0 else removed
+    return starts
+
+
+class _ReceivePartition(StatefulSourcePartition[Received, None]):
+    def __init__(self, receive: Receive, after: dict[int, int]) -> None:
+        self._receive, self._after = receive, after
+        self._paused_until = 0.0
+        self._woken = False
+        self._trim_at = receive.monotonic() + TRIM_SECONDS
+
+    def next_batch(self) -> list[Received]:
+        receive = self._receive
+        if receive.stop.told():
+            raise AbortExecution
+        receive.lease.renew()
+        now = receive.monotonic()
+        if now >= self._trim_at:
+            receive.trim()
+            self._trim_at = now + TRIM_SECONDS
+        if not self._woken:
+            # An empty micro-batch a partition wakes its timer, so that numbers fall where no event comes.
+            self._woken = True
+            return [Received(partition, [], []) for partition in self._after]
+        if now < self._paused_until:
+            time.sleep(min(self._paused_until - now, IDLE_WAIT))
+            if receive.monotonic() < self._paused_until:
+                return []
+        batches = receive.stream.read(self._after, receive.batch_events, IDLE_WAIT)
+        brought = 0
+        for batch in batches:
+            self._after[batch.partition] = batch.offsets[-1]
+            brought += len(batch.offsets)
+        if 0 < brought < receive.batch_events * FULL:
+            self._paused_until = receive.monotonic() + receive.batch_wait
+        return batches
+
+    def next_awake(self) -> datetime | None:
+        return None
+
+    def snapshot(self) -> None:
+        """Nothing: the offsets are committed with the rows."""
+
+    def close(self) -> None:
+        self._receive.lease.release()
+
+
+class Receive(FixedPartitionedSource[Received, None]):
+    """The stream as Bytewax drives it, and the owner of the lease: it takes it at the start and gives it back.
+
+    Args:
+        stream: what is read.
+        client: the Redis that holds the flow's offsets.
+        flow: `people` or `items`.
+        lease: the right to the partitions.
+        committed: where the flow is, by partition; filled in when the lease is held.
+        stop: whether to stop.
+        rewind: seconds read again on resume.
+        batch_events: most events of a micro-batch.
+        batch_wait: seconds between micro-batches at low load.
+        keep: seconds the stream is kept after every flow has read it.
+        monotonic: the clock that paces.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        client: redis.Redis,
+        flow: str,
+        lease: Lease,
+        committed: dict[int, int],
+        stop: StopSignal,
+        *,
+        rewind: float,
+        batch_events: int,
+        batch_wait: float,
+        keep: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.stream, self.lease, self.stop = stream, lease, stop
+        self.batch_events, self.batch_wait, self.monotonic = batch_events, batch_wait, monotonic
+        self._client, self._flow, self._committed = client, flow, committed
+        self._rewind, self._keep = rewind, keep
+
+    def list_parts(self) -> list[str]:
+        """One: all owned partitions are read together."""
+        return ["stream"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _ReceivePartition:
+        """Find the place to read on from."""
+        return _ReceivePartition(self, starting_offsets(self.stream, self._flow, self._committed, self._rewind))
+
+    def trim(self) -> None:
+        """Give up what every flow has read long ago; a flow that never ran holds everything."""
+        places = [committed_offsets(self._client, flow, self._committed) for flow in FLOWS]
+        for partition in self._committed:
+            read_by_all = min(place[partition] for place in places)
+            up_to = self.stream.rewound(read_by_all, max(self._keep, self._rewind))
+            if read_by_all >= 0 and up_to > self.stream.bounds(partition).removed:
+                self.stream.remove(partition, up_to)

@@ -1,0 +1,72 @@
+"""What travels from step to step: one micro-batch of a partition, with a type of its own at each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from msgspec import Struct, field
+
+from dataflows.aggregates.people import Fact
+from dataflows.connectors import Records
+from dataflows.events import Placed, Outcome, Refused
+
+Received = Records
+"""A micro-batch as it was read: offsets and bytes."""
+
+
+class Validated(NamedTuple):
+    """The events that can be read, the ones that were refused, and the highest offset among both; -1 if it is empty."""
+
+    partition: int
+    offset: int
+    events: list[Placed]
+    refused: list[tuple[int, Refused]]
+
+
+class Enriched(NamedTuple):
+    """A validated micro-batch, and what the catalogue says of the items in it."""
+
+    batch: Validated
+    facts: Mapping[str, Fact]
+
+
+class Row(Struct, frozen=True):
+    """The features of one entity as of `at` (microseconds), and the state they were read from."""
+
+    entity: str
+    key: str
+    at: int
+    values: dict[str, Any]
+    state: bytes
+
+
+Command = tuple[Any, ...]
+"""A Redis command that is part of a commit."""
+
+NOTHING: Final[Mapping[Outcome, int]] = {}
+NO_OFFSETS: Final[Mapping[int, int]] = {}
+
+
+class Aggregated(Struct):
+    """What a micro-batch comes to; all of it is committed in one transaction, or nothing.
+
+    Attributes:
+        owners: the partitions under whose leases it is committed.
+        offsets: the highest offset contained, by partition; none if time alone caused it.
+        received: how many events were received that no earlier commit counted.
+        outcomes: what became of those.
+        refused: the events that go to the dead letters, with their partition and offset.
+        rows: the rows to be stored.
+        quarantined: rows that the gate held back: the row, and the name of the expectation it broke.
+        commands: what else the flow keeps: due times, visits, ids it has seen.
+    """
+
+    owners: tuple[int, ...]
+    offsets: Mapping[int, int] = NO_OFFSETS
+    received: int = 0
+    outcomes: Mapping[Outcome, int] = NOTHING
+    refused: Sequence[tuple[int, int, Refused]] = ()
+    rows: list[Row] = field(default_factory=list)
+    quarantined: list[tuple[Row, str]] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)

@@ -1,0 +1,115 @@
+"""A flow's view of the states that are kept in Redis beside the features: read on a miss, bounded in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+import redis
+
+from dataflows.aggregates.people import Fact
+from feature_repo.layout import ITEM, EntityLayout, decode_value
+
+State = TypeVar("State")
+FOUND_FOR: Final = 30.0
+MISSING_FOR: Final = 1.0
+VISIT_TTL_SECONDS: Final = 7200
+"""How long a visit is kept in Redis: four times the pause that ends it."""
+
+ReadStates: TypeAlias = Callable[[list[str]], list[bytes | None]]
+
+
+def entity_states(client: redis.Redis, layout: EntityLayout) -> ReadStates:
+    """How the states beside an entity's features are read: the feature `state`, in one pipelined call."""
+    field = layout.fields(["state"])[0]
+
+    def read(keys: list[str]) -> list[bytes | None]:
+        pipeline = client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.execute_command("HGET", layout.key(key), field)
+        return [decode_value(raw) for raw in pipeline.execute()]
+
+    return read
+
+
+def visit_states(client: redis.Redis) -> ReadStates:
+    """How the current visits of users are read: keys of their own, since the people flow owns the users' hashes."""
+    return lambda users: client.mget([visit_key(user) for user in users])  # type: ignore[return-value]
+
+
+def visit_key(user: str) -> str:
+    """Where a user's current visit is kept."""
+    return f"inlay:visit:{user}"
+
+
+class StateTable(Generic[State]):
+    """States by key.
+
+    A state that is handed out is changed in place and stored by the micro-batch that changed it. The least recently
+    used are forgotten at the next load, when everything before has been stored.
+
+    Args:
+        read: the stored states of some keys, in one call.
+        unpack, new: read a stored state; make that of a key never seen.
+        capacity: how many decoded states are kept.
+    """
+
+    def __init__(
+        self, read: ReadStates, unpack: Callable[[bytes], State], new: Callable[[], State], capacity: int
+    ) -> None:
+        self._read, self._unpack, self._new, self._capacity = read, unpack, new, capacity
+        self._states: OrderedDict[str, State] = OrderedDict()
+
+    def load(self, keys: Collection[str]) -> dict[str, State]:
+        """The states of `keys`; those not in memory are read in one pipelined call."""
+        for _ in range(len(self._states) - self._capacity):
+            self._states.popitem(last=False)
+        missing = [key for key in keys if key not in self._states]
+        if missing:
+            for key, packed in zip(missing, self._read(missing), strict=True):
+                self._states[key] = self._new() if packed is None else self._unpack(packed)
+        found = {}
+        for key in keys:
+            found[key] = self._states[key]
+            self._states.move_to_end(key)
+        return found
+
+    def known(self, keys: Iterable[str]) -> dict[str, State]:
+        """Those of `keys` that are in memory."""
+        return {key: self._states[key] for key in keys if key in self._states}
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+
+class CatalogueFacts:
+    """What the catalogue says of items, for the flow that does not own it: read from the online store, remembered briefly.
+
+    Args:
+        client: the Redis of the online store.
+        monotonic: the clock that says how old a remembered fact is, in seconds.
+    """
+
+    def __init__(self, client: redis.Redis, monotonic: Callable[[], float]) -> None:
+        self._client, self._monotonic = client, monotonic
+        self._fields = ITEM.fields(["category", "price"])
+        self._facts: dict[str, tuple[float, Fact]] = {}
+
+    def __call__(self, item_ids: Collection[str]) -> dict[str, Fact]:
+        """The facts of `item_ids`; what is unknown has none of its fields."""
+        now = self._monotonic()
+        missing = [item_id for item_id in item_ids if self._facts.get(item_id, (0.0,))[0] <= now]
+        if missing:
+            pipeline = self._client.pipeline(transaction=False)
+            for item_id in missing:
+                pipeline.execute_command("HMGET", ITEM.key(item_id), *self._fields)
+            for item_id, found in zip(missing, pipeline.execute(), strict=True):
+                self._facts[item_id] = self._fact(found, now)
+        return {item_id: self._facts[item_id][1] for item_id in item_ids}
+
+    @staticmethod
+    def _fact(found: list[Any], now: float) -> tuple[float, Fact]:
+        category, price = map(decode_value, found)
+        known = category is not None or price is not None
+        return now + (FOUND_FOR if known else MISSING_FOR), Fact(category, price)

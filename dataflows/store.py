@@ -1,0 +1,133 @@
+"""Store: one transaction a micro-batch: rows with their states, dead letters, what the flow keeps, and the offset last.
+
+All of a micro-batch is in Redis, or nothing is; a Redis that lost the tail of its append-only file holds a consistent
+prefix. The transaction watches the lease it is made under: a process that was replaced while it slept cannot write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+import redis
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from dataflows.dead_letters import DeadLetters
+from dataflows.events import OUTCOMES
+from dataflows.lease import Lease
+from dataflows.metrics import COMMITTED_AT, EVENTS, RECEIVED, ROWS, STEP_SECONDS
+from dataflows.stages import Aggregated, Row
+from feature_repo.layout import LAYOUTS
+
+OFFSETS_KEY: Final = "inlay:offsets:{}"
+OUTCOMES_KEY: Final = "inlay:outcomes:{}"
+
+
+class Store:
+    """Commits the micro-batches of one flow.
+
+    Args:
+        client: the Redis of the online store.
+        flow: `people` or `items`.
+        lease: the right to write, by partition.
+        dead_letters: where refused events and quarantined rows go.
+        clock: microseconds since 1970, now.
+        layouts: where Feast keeps each entity.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        flow: str,
+        lease: Lease,
+        dead_letters: DeadLetters,
+        clock: Callable[[], int],
+        layouts: Mapping[str, Any] = LAYOUTS,
+    ) -> None:
+        self._client, self._flow, self._lease = client, flow, lease
+        self._dead_letters, self._clock, self._layouts = dead_letters, clock, layouts
+        self._offsets_key, self._outcomes_key = OFFSETS_KEY.format(flow), OUTCOMES_KEY.format(flow)
+
+    def commit(self, batch: Aggregated) -> None:
+        """Store a micro-batch; returns once Redis has acknowledged it.
+
+        Raises:
+            LeaseError: another process took the partitions over; nothing was written.
+        """
+        keys = [self._lease.keys[partition] for partition in batch.owners]
+        with STEP_SECONDS.labels(self._flow, "store").time(), self._client.pipeline(transaction=True) as pipeline:
+            pipeline.watch(*keys)
+            if any(found != self._lease.token for found in pipeline.mget(keys)):  # type: ignore[union-attr]
+                raise self._lease.lost()
+            pipeline.multi()
+            self._write(pipeline, batch)
+            try:
+                pipeline.execute()
+            except redis.WatchError:
+                raise self._lease.lost() from None
+        self._count(batch)
+
+    def _write(self, pipeline: Any, batch: Aggregated) -> None:
+        run = pipeline.execute_command
+        for row in batch.rows:
+            layout = self._layouts[row.entity]
+            run("HSET", layout.key(row.key), *layout.encode({**row.values, "state": row.state}, row.at))
+        for row, _ in batch.quarantined:
+            layout = self._layouts[row.entity]
+            run("HSET", layout.key(row.key), *layout.encode({"state": row.state}, row.at))
+        for command in batch.commands:
+            run(*command)
+        now = self._clock()
+        for partition, offset, refused in batch.refused:
+            self._dead_letters.add(pipeline, self._flow, refused, now, f"{partition}/{offset}")
+        for row, rule in batch.quarantined:
+            self._dead_letters.add_row(pipeline, self._flow, row.key, rule, _original(row), now)
+        for outcome, number in batch.outcomes.items():
+            if number:
+                run("HINCRBY", self._outcomes_key, outcome, number)
+        if batch.received:
+            run("HINCRBY", self._outcomes_key, "received", batch.received)
+        if batch.offsets:
+            run("HSET", self._offsets_key, *(part for place in batch.offsets.items() for part in place))
+
+    def _count(self, batch: Aggregated) -> None:
+        RECEIVED.labels(self._flow).inc(batch.received)
+        for outcome in OUTCOMES:
+            EVENTS.labels(self._flow, outcome).inc(batch.outcomes.get(outcome, 0))
+        for row in batch.rows:
+            ROWS.labels(self._flow, row.entity, "stored").inc()
+        for row, _ in batch.quarantined:
+            ROWS.labels(self._flow, row.entity, "quarantined").inc()
+        COMMITTED_AT.labels(self._flow).set(self._clock() / 1_000_000)
+
+
+def _original(row: Row) -> bytes:
+    return msgspec.json.encode({"entity": row.entity, "key": row.key, "at": row.at, "values": row.values})
+
+
+class _StorePartition(StatefulSinkPartition[Aggregated, None]):
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def write_batch(self, items: list[Aggregated]) -> None:
+        for batch in items:
+            self._store.commit(batch)
+
+    def snapshot(self) -> None:
+        """Nothing: the offsets are committed with the rows."""
+
+
+class StoreSink(FixedPartitionedSink[Aggregated, None]):
+    """The store as Bytewax drives it: acknowledged before the next micro-batch is read."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def list_parts(self) -> list[str]:
+        """One: a flow has one place to write to."""
+        return ["store"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _StorePartition:
+        """The partition that writes."""
+        return _StorePartition(self._store)

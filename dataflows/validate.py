@@ -1,0 +1,50 @@
+"""Validate: bytes in, events out; what cannot be read is refused with its reason, and a flood of that stops the flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dataflows.events import Placed, Refused, parse
+from dataflows.stages import Received, Validated
+
+
+class TooManyRefused(RuntimeError):
+    """Nearly everything is refused: a person should look before more of it goes to the dead letters."""
+
+
+class Validate:
+    """Judge every record of a micro-batch.
+
+    Args:
+        clock: microseconds since 1970, now.
+        max_skew: microseconds an event may lie in the future.
+        refused_run: how many refused events in a row stop the flow.
+    """
+
+    def __init__(self, clock: Callable[[], int], max_skew: int, refused_run: int) -> None:
+        self._clock, self._max_skew, self._refused_run = clock, max_skew, refused_run
+        self._run = 0
+
+    def __call__(self, batch: Received) -> Validated:
+        """The micro-batch judged.
+
+        Raises:
+            TooManyRefused: the ceiling was reached.
+        """
+        now = self._clock()
+        events: list[Placed] = []
+        refused: list[tuple[int, Refused]] = []
+        for offset, raw in zip(batch.offsets, batch.values, strict=True):
+            judged = parse(raw, now, max_skew=self._max_skew)
+            if isinstance(judged, Refused):
+                refused.append((offset, judged))
+                self._run += 1
+                if self._run >= self._refused_run:
+                    raise TooManyRefused(
+                        f"{self._run:,} events in a row were refused, the last because: {judged.reason}. "
+                        "Mend their sender, or raise INLAY_REFUSED_RUN to let them go to the dead letters"
+                    )
+            else:
+                events.append(Placed(offset, judged))
+                self._run = 0
+        return Validated(batch.partition, batch.offsets[-1] if batch.offsets else -1, events, refused)

@@ -1,0 +1,86 @@
+"""What both flows are wired to: Redis, the stream, the lease, the gate and the store, from the settings."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+import redis
+from msgspec import Struct
+
+from dataflows.connectors import StreamError, open_stream
+from dataflows.connectors.redis_streams import connect
+from dataflows.dead_letters import DeadLetters
+from dataflows.gate import Gate
+from dataflows.lease import Lease
+from dataflows.metrics import serve_metrics
+from dataflows.receive import Receive, StopSignal, committed_offsets
+from dataflows.settings import FlowSettings, split_query
+from dataflows.store import Store, StoreSink
+from dataflows.validate import Validate
+from expectations.verdict import load_verdict
+
+
+def clock() -> int:
+    """Microseconds since 1970, now."""
+    return time.time_ns() // 1000
+
+
+class Wiring(Struct, frozen=True):
+    """The edges of a flow, and what its steps are given."""
+
+    client: redis.Redis
+    partitions: tuple[int, ...]
+    committed: dict[int, int]
+    receive: Receive
+    validate: Validate
+    gate: Gate
+    store: StoreSink
+    clock: Callable[[], int]
+
+
+def wire(settings: FlowSettings, flow: str, entities: Sequence[str]) -> Wiring:
+    """Connect a flow to the world and take its partitions.
+
+    Args:
+        settings: as read from the environment.
+        flow: `people` or `items`.
+        entities: whose rows the flow writes; each has a suite of expectations.
+
+    Raises:
+        LeaseError: another process owns the partitions.
+        StreamError: the partitions asked for do not exist.
+    """
+    gate = Gate({entity: load_verdict(entity) for entity in entities})
+    client = connect(settings.redis_url)
+    stream = open_stream(settings.stream_url)
+    partitions = settings.partitions or tuple(range(stream.partitions))
+    if outside := [partition for partition in partitions if partition >= stream.partitions]:
+        raise StreamError(f"INLAY_PARTITIONS names partition {outside[0]}, the stream has 0-{stream.partitions - 1}")
+    serve_metrics(settings.metrics_port)
+    lease = Lease(client, flow, partitions, settings.lease)
+    lease.acquire()
+    committed = committed_offsets(client, flow, partitions)
+    stop = StopSignal()
+    stop.listen()
+    address, query = split_query(settings.dead_letters_url)
+    if address != split_query(settings.redis_url)[0]:
+        raise StreamError("INLAY_DEAD_LETTERS_URL must be in the Redis of INLAY_REDIS_URL: both are one transaction")
+    dead_letters = DeadLetters(query.get("stream", "dead_letters"), settings.dead_letters_keep)
+    receive = Receive(
+        stream, client, flow, lease, committed, stop,
+        rewind=settings.rewind, batch_events=settings.batch_events, batch_wait=settings.batch_wait,
+        keep=settings.stream_keep,
+    )  # fmt: skip
+    logging.getLogger(__name__).info("%s owns partitions %s", flow, partitions)
+    return Wiring(
+        client,
+        partitions,
+        committed,
+        receive,
+        Validate(clock, round(settings.max_skew * 1_000_000), settings.refused_run),
+        gate,
+        StoreSink(Store(client, flow, lease, dead_letters, clock)),
+        clock,
+    )

@@ -1,0 +1,60 @@
+"""Two expectations over many columns at once: Great Expectations pays some milliseconds each, however wide it is."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from great_expectations.compatibility import pydantic
+from great_expectations.execution_engine import PandasExecutionEngine
+from great_expectations.expectations.expectation import MulticolumnMapExpectation
+from great_expectations.expectations.metrics.map_metric_provider import MulticolumnMapMetricProvider
+from great_expectations.expectations.metrics.map_metric_provider.multicolumn_condition_partial import (
+    multicolumn_condition_partial,
+)
+
+_DOMAIN = ("batch_id", "table", "column_list", "row_condition", "condition_parser", "ignore_row_if")
+
+
+class MulticolumnValuesBetween(MulticolumnMapMetricProvider):
+    """Whether each of a row's values lies between two numbers; a missing value does not."""
+
+    condition_metric_name = "multicolumn_values.between"
+    condition_domain_keys = _DOMAIN
+    condition_value_keys = ("min_value", "max_value")
+
+    @multicolumn_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column_list: Any, *, min_value: float, max_value: float, **_: Any) -> Any:  # noqa: N805  # its rule
+        return ((column_list >= min_value) & (column_list <= max_value)).all(axis=1)
+
+
+class MulticolumnRunsAscending(MulticolumnMapMetricProvider):
+    """Whether the columns, taken in runs, never fall from one to the next within a run."""
+
+    condition_metric_name = "multicolumn_runs.ascending"
+    condition_domain_keys = _DOMAIN
+    condition_value_keys = ("run_length",)
+
+    @multicolumn_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column_list: Any, *, run_length: int, **_: Any) -> Any:  # noqa: N805  # its rule
+        table = column_list.to_numpy(dtype=float)
+        runs = table.reshape(len(table), -1, run_length)
+        return column_list.iloc[:, 0].notna() & (runs[:, :, 1:] >= runs[:, :, :-1]).all(axis=(1, 2))
+
+
+class ExpectMulticolumnValuesToBeBetween(MulticolumnMapExpectation):
+    """Expect every value of the columns to be a number from `min_value` to `max_value`."""
+
+    min_value: float = pydantic.Field(description="the smallest value allowed")
+    max_value: float = pydantic.Field(description="the largest value allowed")
+    map_metric: ClassVar[str] = "multicolumn_values.between"
+    success_keys: ClassVar[tuple[str, ...]] = ("min_value", "max_value", "mostly")
+    args_keys: ClassVar[tuple[str, ...]] = ("column_list", "min_value", "max_value")
+
+
+class ExpectMulticolumnRunsToBeAscending(MulticolumnMapExpectation):
+    """Expect windows to be nested: the columns come in runs of `run_length`, from the shortest window to the longest."""
+
+    run_length: int = pydantic.Field(description="how many columns a run has")
+    map_metric: ClassVar[str] = "multicolumn_runs.ascending"
+    success_keys: ClassVar[tuple[str, ...]] = ("run_length", "mostly")
+    args_keys: ClassVar[tuple[str, ...]] = ("column_list", "run_length")

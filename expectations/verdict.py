@@ -1,0 +1,82 @@
+"""Verdicts: which rows of a table break a suite of expectations. The one place that runs Great Expectations."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when the library is imported
+
+import great_expectations as gx
+import pandas as pd
+
+from expectations import multicolumn
+
+SUITES: Final = Path(__file__).parent / "suites"
+CUSTOM: Final = (multicolumn.ExpectMulticolumnValuesToBeBetween, multicolumn.ExpectMulticolumnRunsToBeAscending)
+
+
+class TableRefused(RuntimeError):
+    """The table as a whole is wrong, such as when a column is missing; the message names the expectation."""
+
+
+class SuiteVerdict:
+    """Judges tables by one suite, in one ephemeral context.
+
+    A validation asks first only whether all holds, which is cheap; which rows fail is asked when something does.
+
+    Args:
+        suite: as read from its JSON file.
+    """
+
+    def __init__(self, suite: Mapping[str, Any]) -> None:
+        self.name: str = suite["name"]
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = {"globally": False}
+        asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")
+        self._definition = asset.add_batch_definition_whole_dataframe("rows")
+        self._suite = context.suites.add(gx.ExpectationSuite(**suite))
+
+    def broken(self, rows: list[Mapping[str, Any]]) -> dict[int, str]:
+        """The positions of the rows that break an expectation, each with the first one it breaks.
+
+        Raises:
+            TableRefused: an expectation about the whole table failed, or could not be looked at.
+        """
+        if not rows:
+            return {}
+        batch = self._definition.get_batch({"dataframe": pd.DataFrame.from_records(rows)})
+        if batch.validate(self._suite, result_format="BOOLEAN_ONLY").success:
+            return {}
+        broken: dict[int, str] = {}
+        for result in batch.validate(self._suite, result_format={"result_format": "COMPLETE"}).results:
+            if result.success:
+                continue
+            rule = result.expectation_config.type
+            column = result.expectation_config.kwargs.get("column")
+            positions = result.result.get("unexpected_index_list")
+            if not positions:
+                raise TableRefused(f"the rows of {self.name} break {rule}: {_why(result)}")
+            for position in positions:
+                broken.setdefault(int(position), f"{rule}({column})" if column else rule)
+        return broken
+
+
+def load_suite(entity: str) -> dict[str, Any]:
+    """The suite of an entity as it stands under version control."""
+    suite: dict[str, Any] = json.loads((SUITES / f"{entity}.json").read_text())
+    return suite
+
+
+def load_verdict(entity: str) -> SuiteVerdict:
+    """What judges the rows of an entity."""
+    return SuiteVerdict(load_suite(entity))
+
+
+def _why(result: Any) -> str:
+    observed = result.result.get("details") or result.result.get("observed_value")
+    raised = result.exception_info or {}
+    return str(observed or raised.get("exception_message") or raised)
