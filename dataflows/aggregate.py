@@ -14,17 +14,16 @@ from bytewax.operators import StatefulBatchLogic
 
 from dataflows.stages import Aggregated, Command
 
-Batch_contra = TypeVar("Batch_contra", contravariant=True)
 Batch = TypeVar("Batch")
 
 TICK: Final = timedelta(seconds=1)
 EXPIRED_AT_ONCE: Final = 2000
 
 
-class Fold(Protocol[Batch_contra]):
+class Fold(Protocol[Batch]):
     """What a key of the flow does with micro-batches, and with the passing of time."""
 
-    def fold(self, batches: list[Batch_contra], now: int) -> list[Aggregated]:
+    def fold(self, batches: list[Batch], now: int) -> list[Aggregated]:
         """What the micro-batches come to at `now` (microseconds)."""
 
     def expire(self, now: int) -> list[Aggregated]:

@@ -74,4 +74,3 @@ class FoldPeople:
             user.row_at = max(user.row_at + 1, newest.get(key, 0))
             result.rows.append(Row("user", key, user.row_at, values, user.pack()))
         result.commands += self._due.commands(due)
-

@@ -13,7 +13,7 @@ LookUp: TypeAlias = Callable[[Collection[str]], dict[str, Fact]]
 
 def items_of(batch: Validated) -> set[str]:
     """Every item that an event of the micro-batch is about."""
-    found = set()
+    found: set[str] = set()
     for _, event in batch.events:
         if event.items:
             found.update(line.item_id for line in event.items)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from datetime import datetime, timezone
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -110,7 +110,7 @@ class Event(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     @property
     def at(self) -> int:
         """When it happened, in microseconds since 1970, UTC."""
-        return self.occurred_at  # type: ignore[return-value]  # settled in __post_init__
+        return cast("int", self.occurred_at)  # settled in __post_init__
 
     @property
     def key(self) -> str:

@@ -54,14 +54,16 @@ def flow() -> Dataflow:
     """
     settings = flow_settings(os.environ)
     if settings.partitions and len(settings.partitions) != open_stream(settings.stream_url).partitions:
-        raise StreamError("the items flow needs every partition, since an item's events come from all: unset INLAY_PARTITIONS")
+        raise StreamError(
+            "the items flow needs every partition, since an item's events come from all: unset INLAY_PARTITIONS"
+        )
     wiring = wire(settings, "items", ["item", "scope"])
     client, cache = wiring.client, max(settings.state_cache, 2 * settings.batch_events)
     items = StateTable(entity_states(client, ITEM), Item.unpack, Item, cache)
     visits = StateTable(visit_states(client), Visit.unpack, Visit, cache)
     scopes = StateTable(entity_states(client, SCOPE), unpack_scope, Scope, cache)
     seen = {
-        partition: SeenIds(partition, settings.seen_events, client.lrange(SEEN_KEY.format(partition), 0, -1))  # type: ignore[arg-type]
+        partition: SeenIds(partition, settings.seen_events, client.lrange(SEEN_KEY.format(partition), 0, -1))
         for partition in wiring.partitions
     }
     return build(

@@ -97,7 +97,7 @@ class Lease:
         if self._monotonic() - self._renewed_at < self._milliseconds / 5000:
             return
         held: Any = self._client.eval(
-            _RENEW, len(self.keys), *self.keys.values(), self.token, self._milliseconds  # type: ignore[arg-type]
+            _RENEW, len(self.keys), *self.keys.values(), self.token, self._milliseconds
         )  # fmt: skip
         if held != len(self.keys):
             raise self.lost()
@@ -105,7 +105,7 @@ class Lease:
 
     def release(self) -> None:
         """Give the leases back, those that are still ours."""
-        self._client.eval(_RELEASE, len(self.keys), *self.keys.values(), self.token)  # type: ignore[arg-type]
+        self._client.eval(_RELEASE, len(self.keys), *self.keys.values(), self.token)
 
     def lost(self) -> LeaseError:
         """The error of a process whose partitions were taken over."""

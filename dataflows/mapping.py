@@ -22,9 +22,11 @@ from dataflows.events import EVENT_TYPES, KNOWN_KEYS
 
 RowReader: TypeAlias = Callable[[Mapping[str, Any]], Any]
 TEXTS: Final = frozenset(
-    "event_id type user_id anonymous_id item_id currency order_id query url country device campaign_id send_id layout "
-    "block title image_url category brand".split()
-)
+    {
+        "event_id", "type", "user_id", "anonymous_id", "item_id", "currency", "order_id", "query", "url", "country",
+        "device", "campaign_id", "send_id", "layout", "block", "title", "image_url", "category", "brand",
+    }
+)  # fmt: skip
 INSIDE: Final = ("properties", "traits")
 
 

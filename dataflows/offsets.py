@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs.add_parser("show", help="offset and lag of every flow and partition")
     reset = verbs.add_parser("reset", help="move a flow; stop it first")
     reset.add_argument("flow", choices=FLOWS)
-    reset.add_argument("--to", choices=("first", "last"), required=True, help="what is left of the stream, or only what comes")
+    reset.add_argument("--to", choices=("first", "last"), required=True, help="all that is left, or only what comes")
     chosen = parser.parse_args(arguments)
     try:
         settings = flow_settings(os.environ)

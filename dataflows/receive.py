@@ -1,4 +1,4 @@
-"""Receive: the micro-batches of the owned partitions, read from where the flow committed, at the pace that suits the load.
+"""Receive: the micro-batches of the owned partitions, from where the flow committed, at a pace that suits the load.
 
 One multiplexed read brings what all partitions have. While little comes, reads are spaced so that the gate's flat cost
 is paid a few times a second; under load a micro-batch grows to INLAY_BATCH_EVENTS.
@@ -55,7 +55,7 @@ class StopSignal:
 def committed_offsets(client: redis.Redis, flow: str, partitions: Iterable[int]) -> dict[int, int]:
     """Where the flow is in each partition; -1 where it never was."""
     found = client.hgetall(OFFSETS_KEY.format(flow))
-    return {partition: int(found.get(str(partition).encode(), -1)) for partition in partitions}  # type: ignore[union-attr]
+    return {partition: int(found.get(str(partition).encode(), -1)) for partition in partitions}
 
 
 def starting_offsets(stream: Stream, flow: str, committed: Mapping[int, int], rewind: float) -> dict[int, int]:

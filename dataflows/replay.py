@@ -37,8 +37,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """
     name = path.name.removesuffix(".gz")
     if name.endswith((".jsonl", ".ndjson", ".json")):
-        opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-        with opened as lines:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
             for number, line in enumerate(filter(None, map(bytes.strip, lines))):
                 yield {**msgspec.json.decode(line), "row": number}
         return

@@ -31,7 +31,9 @@ class Setting(NamedTuple):
 SETTINGS: Final = (
     Setting("INLAY_REDIS_URL", str, "redis://127.0.0.1:6379/0", "Redis of the Feast online store and of all positions"),
     Setting("INLAY_STREAM_URL", str, "", "the stream; empty: `<INLAY_REDIS_URL>?stream=events&partitions=8`"),
-    Setting("INLAY_DEAD_LETTERS_URL", str, "", "where refused events go; empty: `<INLAY_REDIS_URL>?stream=dead_letters`"),
+    Setting(
+        "INLAY_DEAD_LETTERS_URL", str, "", "where refused events go; empty: `<INLAY_REDIS_URL>?stream=dead_letters`"
+    ),
     Setting("INLAY_DEAD_LETTERS_KEEP", int, "100000", "how many dead letters are kept, newest first"),
     Setting("INLAY_PARTITIONS", "range", "", "the partitions this process owns, such as `0-3` or `0,2`; empty: all"),
     Setting("INLAY_REWIND", float, "60", "seconds of the stream read again on resume"),
@@ -40,7 +42,9 @@ SETTINGS: Final = (
     Setting("INLAY_BATCH_WAIT", float, "0.2", "seconds between micro-batches while the load is low"),
     Setting("INLAY_STATE_CACHE", int, "100000", "decoded states kept in memory, a flow"),
     Setting("INLAY_SEEN_EVENTS", int, "131072", "event ids the items flow remembers, a partition"),
-    Setting("INLAY_LEASE", float, "10", "seconds after which the partitions of a process that went silent may be taken"),
+    Setting(
+        "INLAY_LEASE", float, "10", "seconds after which the partitions of a process that went silent may be taken"
+    ),
     Setting("INLAY_REFUSED_RUN", int, "10000", "refused events in a row that stop a flow"),
     Setting("INLAY_STREAM_KEEP", float, "86400", "seconds the stream is kept after every flow has read it"),
     Setting("INLAY_METRICS_PORT", int, "0", "loopback port of a flow's `/metrics`; 0: none"),

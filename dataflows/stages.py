@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from dataflows.aggregates.people import Fact
 from dataflows.connectors import Records
-from dataflows.events import Placed, Outcome, Refused
+from dataflows.events import Outcome, Placed, Refused
 
 Received = Records
 """A micro-batch as it was read: offsets and bytes."""

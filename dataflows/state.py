@@ -35,7 +35,7 @@ def entity_states(client: redis.Redis, layout: EntityLayout) -> ReadStates:
 
 def visit_states(client: redis.Redis) -> ReadStates:
     """How the current visits of users are read: keys of their own, since the people flow owns the users' hashes."""
-    return lambda users: client.mget([visit_key(user) for user in users])  # type: ignore[return-value]
+    return lambda users: client.mget([visit_key(user) for user in users])
 
 
 def visit_key(user: str) -> str:
@@ -84,7 +84,7 @@ class StateTable(Generic[State]):
 
 
 class CatalogueFacts:
-    """What the catalogue says of items, for the flow that does not own it: read from the online store, remembered briefly.
+    """What the catalogue says of items, for the flow that does not own it; remembered briefly.
 
     Args:
         client: the Redis of the online store.

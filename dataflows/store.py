@@ -13,7 +13,7 @@ import msgspec
 import redis
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from dataflows.dead_letters import DeadLetters
+from dataflows.connectors.letters import DeadLetters
 from dataflows.events import OUTCOMES
 from dataflows.lease import Lease
 from dataflows.metrics import COMMITTED_AT, EVENTS, RECEIVED, ROWS, STEP_SECONDS
@@ -58,7 +58,7 @@ class Store:
         keys = [self._lease.keys[partition] for partition in batch.owners]
         with STEP_SECONDS.labels(self._flow, "store").time(), self._client.pipeline(transaction=True) as pipeline:
             pipeline.watch(*keys)
-            if any(found != self._lease.token for found in pipeline.mget(keys)):  # type: ignore[union-attr]
+            if any(found != self._lease.token for found in pipeline.mget(keys)):
                 raise self._lease.lost()
             pipeline.multi()
             self._write(pipeline, batch)

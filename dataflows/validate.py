@@ -1,4 +1,4 @@
-"""Validate: bytes in, events out; what cannot be read is refused with its reason, and a flood of that stops the flow."""
+"""Validate: bytes in, events out; what cannot be read is refused with its reason, and a flood of it stops the flow."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import redis
 from msgspec import Struct
 
 from dataflows.connectors import StreamError, open_stream
+from dataflows.connectors.letters import DeadLetters
 from dataflows.connectors.redis_streams import connect
-from dataflows.dead_letters import DeadLetters
 from dataflows.gate import Gate
 from dataflows.lease import Lease
 from dataflows.metrics import serve_metrics

@@ -52,7 +52,7 @@ class ExpectMulticolumnValuesToBeBetween(MulticolumnMapExpectation):
 
 
 class ExpectMulticolumnRunsToBeAscending(MulticolumnMapExpectation):
-    """Expect windows to be nested: the columns come in runs of `run_length`, from the shortest window to the longest."""
+    """Expect windows to be nested: the columns come in runs of `run_length`, the shortest window first."""
 
     run_length: int = pydantic.Field(description="how many columns a run has")
     map_metric: ClassVar[str] = "multicolumn_runs.ascending"

@@ -57,7 +57,7 @@ class Item:
             self.moments["restocked_at"] = at // SECOND
 
     def row(self, now: int, theirs: Mapping[str, int]) -> tuple[dict[str, Any], int | None]:
-        """Every feature of the item at `now`, given the bindings of its neighbours; and when it will change by itself."""
+        """Every feature of the item at `now`, given its neighbours' bindings; and when it will change by itself."""
         counts, due = self.tiles.totals(now)
         values: dict[str, Any] = {name: self.catalogue.get(name) for name in CATALOGUE}
         values["price_dropped_at"] = self.moments.get("price_dropped_at")

@@ -53,7 +53,6 @@ class Visit:
             del self.strengths[next(iter(self.strengths))]
         return strength - before, pairs
 
-
     def pack(self) -> bytes:
         """The visit as bytes."""
         return msgspec.msgpack.encode((self.last_at, self.strengths))

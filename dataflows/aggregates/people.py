@@ -44,7 +44,7 @@ class UnknownVersion(RuntimeError):
 
 
 class User:
-    """The state of one user. `offset` is the highest of its partition that was applied, `row_at` its newest row's time."""
+    """The state of one user. `offset` is the highest applied of its partition, `row_at` the time of its newest row."""
 
     __slots__ = ("bought", "cart", "last", "offset", "orders", "profile", "recent", "row_at", "seen", "tiles", "wishes")
 

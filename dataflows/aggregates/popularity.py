@@ -84,7 +84,7 @@ class Scope:
 
 
 def scopes_of(category: str | None) -> list[str]:
-    """The scopes an item belongs to: `all`, and each level of its category: A/B is in `category:A` and `category:A/B`."""
+    """The scopes of an item: `all`, and each level of its category: of A/B `category:A` and `category:A/B`."""
     scopes = ["all"]
     if category:
         parts = category.split("/")

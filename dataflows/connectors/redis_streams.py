@@ -99,7 +99,7 @@ class RedisStreams:
         lags = {}
         for partition, offset in after.items():
             entries = self._client.xrange(self._keys[partition], min=f"({to_id(offset)}", count=100_000)
-            lags[partition] = len(entries)  # type: ignore[arg-type]
+            lags[partition] = len(entries)
         return lags
 
     def close(self) -> None:

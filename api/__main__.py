@@ -1,0 +1,42 @@
+"""`python -m api`: the HTTP service on uvicorn."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import uvicorn
+from fastapi import FastAPI
+
+from api.app import create
+from api.settings import api_settings
+from dataflows.settings import SettingError
+
+
+def app() -> FastAPI:
+    """The service from the environment, as each worker process makes it."""
+    return create(api_settings(os.environ))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m api", description=__doc__)
+    parser.add_argument("--port", type=int, help="instead of INLAY_PORT")
+    parser.add_argument("--workers", type=int, default=1, help="processes, as many as cores")
+    chosen = parser.parse_args(arguments)
+    try:
+        settings = api_settings(os.environ)
+    except SettingError as error:
+        print(f"api: {error}", file=sys.stderr)  # noqa: T201  # a command speaks on its terminal
+        return 2
+    uvicorn.run(
+        "api.__main__:app", factory=True, host=settings.host, port=chosen.port or settings.port,
+        workers=chosen.workers, access_log=False, timeout_graceful_shutdown=5, log_level="warning",
+    )  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

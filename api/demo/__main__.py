@@ -1,0 +1,172 @@
+"""`make demo`: an embedded Redis, the features, both flows, the API and the sample shop, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import redis
+
+from api.demo.catalogue import item_events
+from api.demo.embedded import DemoError, Processes, check_port, free_port, redis_command, wait_until
+from api.demo.shoppers import history
+from dataflows.connectors import Stream, open_stream
+from dataflows.events import partition_of
+from dataflows.settings import SettingError, read_settings
+
+ROOT: Final = Path(__file__).parents[2]
+VAR: Final = ROOT / "var"
+LOADED_KEY: Final = "inlay:demo:loaded"
+BIN: Final = Path(sys.executable).parent
+
+
+def main() -> int:
+    """Run the demo; returns when it was told to stop."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    environ = {**os.environ, "INLAY_DEMO": "1", "INLAY_API_KEYS": os.environ.get("INLAY_API_KEYS") or _api_key()}
+    embedded = not environ.get("INLAY_REDIS_URL")
+    if embedded:
+        environ["INLAY_REDIS_URL"] = f"redis://127.0.0.1:{free_port()}/0"
+    processes = None
+    try:
+        settings = read_settings(environ)
+        check_port(settings["host"], settings["port"])
+        processes = Processes(VAR / "log", environ)
+        _start(processes, settings, embedded=embedded, stopped=stop.is_set)
+        _greet(settings)
+        while not stop.wait(0.5):
+            processes.check()
+    except (DemoError, SettingError) as error:
+        if not stop.is_set():
+            print(f"demo: {error}", file=sys.stderr)  # noqa: T201  # a command speaks on its terminal
+            return 1
+    finally:
+        if processes is not None:
+            print("stopping …", flush=True)  # noqa: T201
+            processes.stop()
+    return 0
+
+
+def _start(processes: Processes, settings: dict[str, Any], *, embedded: bool, stopped: Any) -> None:
+    """Start everything, load the sample shop once, and wait until the API and the flows have caught up."""
+
+    def check() -> None:
+        if stopped():
+            raise DemoError("told to stop")
+        processes.check()
+
+    url = settings["redis_url"]
+    client = redis.Redis.from_url(url, socket_connect_timeout=1)
+    if embedded:
+        _say("starting Redis")
+        port = client.connection_pool.connection_kwargs["port"]
+        processes.start("redis", redis_command(VAR / "redis", port))
+    wait_until(f"an answer of Redis at {url}", lambda: _answers(client), 60, check)
+    stream = open_stream(settings["stream_url"])
+    _say("starting the flows and the API")
+    for flow in ("people", "items"):
+        processes.start(flow, [sys.executable, "-m", "bytewax.run", f"dataflows.{flow}"], ROOT)
+    processes.start("api", [sys.executable, "-m", "api"], ROOT)
+    if not client.exists(LOADED_KEY):
+        _say("loading the sample shop: its products, and a history of simulated shoppers")
+        now = datetime.now(timezone.utc)
+        _publish(stream, item_events(now, _public_url(settings)))
+        _publish(stream, history(now))
+        client.set(LOADED_KEY, now.isoformat())
+    if _registry_is_old():
+        _say("registering the features (feast apply)")
+        processes.start("feast", [str(BIN / "feast"), "apply"], ROOT / "feature_repo")
+        processes.wait("feast", 120)
+    wait_until("the API being ready", lambda: _is_ready(settings), 120, check)
+    wait_until("the flows catching up", lambda: _caught_up(client, stream), 120, check)
+
+
+def _publish(stream: Stream, events: Iterable[dict[str, Any]]) -> None:
+    stream.publish(
+        [
+            (partition_of(event.get("user_id") or event["item_id"], stream.partitions), msgspec.json.encode(event))
+            for event in events
+        ]
+    )
+
+
+def _caught_up(client: redis.Redis, stream: Stream) -> bool:
+    for flow in ("people", "items"):
+        committed = client.hgetall(f"inlay:offsets:{flow}")
+        for partition in range(stream.partitions):
+            if stream.bounds(partition).last > int(committed.get(str(partition).encode(), -1)):
+                return False
+    return True
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False  # not listening yet, or still reading its file
+
+
+def _is_ready(settings: dict[str, Any]) -> bool:
+    try:
+        with urllib.request.urlopen(f"{_public_url(settings)}/health/ready", timeout=1) as answer:  # noqa: S310  # our own
+            return bool(answer.status == 200)
+    except OSError:
+        return False  # not listening yet
+
+
+def _registry_is_old() -> bool:
+    registry = VAR / "registry.db"
+    declared = ROOT / "feature_repo" / "features.py"
+    return not registry.exists() or registry.stat().st_mtime < declared.stat().st_mtime
+
+
+def _api_key() -> str:
+    """The demo's own key, made once and kept."""
+    path = VAR / "api_key"
+    if not path.exists():
+        VAR.mkdir(exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(f"demo_{secrets.token_urlsafe(24)}\n")
+    return path.read_text().strip()
+
+
+def _public_url(settings: dict[str, Any]) -> str:
+    return f"http://{settings['host']}:{settings['port']}"
+
+
+def _greet(settings: dict[str, Any]) -> None:
+    url = _public_url(settings)
+    _say(
+        f"""
+Inlay is running. The shoppers in it are simulated.
+
+  see it work   {url}/demo
+  the API       {url}/docs
+  metrics       {url}/metrics
+
+API key: {settings["api_keys"][0]}
+
+Ctrl-C stops everything; what was stored is kept in var/."""
+    )
+
+
+def _say(text: str) -> None:
+    stamp = "" if text.startswith("\n") else time.strftime("%H:%M:%S ")
+    print(f"{stamp}{text}", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""What is known when blocks are resolved: features as values. A missing feature is a value too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+
+class UserFeatures(Struct, frozen=True):
+    """What blocks need to know of a user; one never seen has empty lists. `as_of` is in microseconds since 1970."""
+
+    recent_items: Sequence[str] = ()
+    cart_items: Sequence[str] = ()
+    purchased_items: Sequence[str] = ()
+    wishlist_items: Sequence[str] = ()
+    top_categories: Sequence[str] = ()
+    country: str | None = None
+    first_name: str | None = None
+    as_of: int | None = None
+
+
+class CatalogueRow(Struct, frozen=True):
+    """What a mail shows of an item, and what decides whether it may."""
+
+    title: str | None = None
+    url: str | None = None
+    image_url: str | None = None
+    price: float | None = None
+    list_price: float | None = None
+    currency: str | None = None
+    category: str | None = None
+    brand: str | None = None
+    in_stock: bool | None = None
+    added_at: int | None = None
+
+
+class ScopeFeatures(Struct, frozen=True):
+    """What is trending in a scope, and what was bought most; best first."""
+
+    items: Sequence[str] = ()
+    bestsellers: Sequence[str] = ()
+
+
+class Neighbour(Struct, frozen=True):
+    """An item that goes with another, and how well."""
+
+    item_id: str
+    weight: float
+
+
+class Known(Struct, frozen=True):
+    """All that rungs are built from."""
+
+    user: UserFeatures
+    scopes: Mapping[str, ScopeFeatures]
+    neighbours: Mapping[str, list[Neighbour]]
+    fallback: tuple[str, ...] = ()

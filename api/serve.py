@@ -1,0 +1,151 @@
+"""Serve: the blocks of a mail, always, in time. Features are read under a deadline; without them it serves less."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from datetime import datetime, timezone
+from enum import Enum
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import redis
+from fastapi import APIRouter, Query, Response
+
+from api import resolve
+from api.answer import Answer, Block
+from api.breaker import Breaker
+from api.features import OnlineFeatures
+from api.known import Known, ScopeFeatures, UserFeatures
+from api.layout import Layout
+from api.metrics import BLOCKS, BLOCKS_SECONDS, DEGRADED
+from api.problems import Problem
+from api.render import render_html, render_json, render_text
+from api.snapshot import Snapshot
+from dataflows.events import to_rfc3339
+
+
+class Format(str, Enum):
+    """What an answer is written as."""
+
+    json = "json"
+    html = "html"
+    text = "text"
+
+
+class BlockServer:
+    """Resolves layouts for users.
+
+    Args:
+        features: the reader of the online store.
+        snapshot: what answers in its place.
+        layouts: by name.
+        deadline: seconds for all reads of an answer.
+        monotonic: the clock of the breaker.
+        now: the time that answers are stamped with.
+    """
+
+    def __init__(
+        self,
+        features: OnlineFeatures,
+        snapshot: Snapshot,
+        layouts: dict[str, Layout],
+        deadline: float,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self.layouts = layouts
+        self._features, self._snapshot, self._deadline, self._now = features, snapshot, deadline, now
+        self._breaker = Breaker(monotonic)
+
+    async def answer(self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]) -> Answer:
+        """The blocks of one mail; never fails for want of the online store."""
+        as_of, blocks = await self._personal(layout, user_id, excluded) or (None, self._plain(layout, excluded))
+        for block in blocks:
+            BLOCKS.labels(block.block, block.source).inc()
+        generated = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        known_as_of = None if as_of is None else to_rfc3339(as_of)
+        return Answer(layout.name, user_id, send_id, generated, known_as_of, blocks)
+
+    async def _personal(
+        self, layout: Layout, user_id: str, excluded: Collection[str]
+    ) -> tuple[int | None, tuple[Block, ...]] | None:
+        """The blocks with everything that is known; None if it could not be read in time."""
+        if not self._breaker.allows():
+            DEGRADED.labels("breaker").inc()
+            return None
+        try:
+            read = await asyncio.wait_for(self._read(layout, user_id, excluded), self._deadline)
+        except asyncio.TimeoutError:
+            DEGRADED.labels("deadline").inc()
+        except (redis.RedisError, OSError):
+            DEGRADED.labels("store").inc()
+        else:
+            self._breaker.succeeded()
+            return read
+        self._breaker.failed()
+        return None
+
+    async def _read(
+        self, layout: Layout, user_id: str, excluded: Collection[str]
+    ) -> tuple[int | None, tuple[Block, ...]]:
+        user = await self._features.user(user_id)
+        scopes, neighbours = await asyncio.gather(
+            self._features.scopes(resolve.scopes_wanted(user)),
+            self._features.neighbours(resolve.seeds_wanted(user)),
+        )
+        known = Known(user, scopes, neighbours, self._snapshot.fallback)
+        found = resolve.offers(layout, known)
+        catalogue = await self._features.catalogue(resolve.items_wanted(found))
+        return user.as_of, resolve.fill(found, user, catalogue, excluded)
+
+    def _plain(self, layout: Layout, excluded: Collection[str]) -> tuple[Block, ...]:
+        """The blocks from the snapshot alone."""
+        nobody = UserFeatures()
+        no_scopes: dict[str, ScopeFeatures] = {}
+        found = resolve.offers(layout, Known(nobody, no_scopes, {}, self._snapshot.fallback))
+        return resolve.fill(found, nobody, self._snapshot.catalogue, excluded)
+
+
+def routes(server: BlockServer, features: OnlineFeatures) -> APIRouter:
+    """The reading routes."""
+    router = APIRouter(prefix="/v1", tags=["blocks"])
+
+    @router.get("/blocks/{layout}", response_class=Response)
+    async def blocks(
+        layout: str,
+        user_id: Annotated[str, Query(min_length=1, max_length=200)],
+        send_id: Annotated[str | None, Query(max_length=200)] = None,
+        exclude: Annotated[str, Query(max_length=8192, description="item ids, separated by commas")] = "",
+        format: Annotated[Format, Query()] = Format.json,  # noqa: A002  # the contract's name
+    ) -> Response:
+        """The blocks of one mail to one user, as JSON, e-mail-safe HTML or text."""
+        with BLOCKS_SECONDS.time():
+            chosen = server.layouts.get(layout)
+            if chosen is None:
+                known = ", ".join(server.layouts)
+                raise Problem(HTTPStatus.NOT_FOUND, f"there is no layout {layout!r}; there are {known}")
+            excluded = frozenset(filter(None, exclude.split(",")))
+            answer = await server.answer(chosen, user_id, send_id, excluded)
+            fresh = {"Cache-Control": "no-store"}
+            if format is Format.html:
+                return Response(render_html(answer), headers=fresh, media_type="text/html")
+            if format is Format.text:
+                return Response(render_text(answer), headers=fresh, media_type="text/plain")
+            return Response(render_json(answer), headers=fresh, media_type="application/json")
+
+    @router.get("/users/{user_id}")
+    async def user(user_id: str) -> dict[str, Any]:
+        """What is known of a user: every feature by view, and of when each view is."""
+        try:
+            views, times = await features.everything(user_id)
+        except (redis.RedisError, OSError):
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "the online store does not answer; ask again", {"Retry-After": "1"}
+            ) from None
+        as_of = {view: to_rfc3339(at) for view, at in times.items()}
+        return {"user_id": user_id, "known": bool(views), "features": views, "as_of": as_of}
+
+    return router

@@ -1,0 +1,37 @@
+"""What the API is told from outside; the names are rows of the one table in `dataflows.settings`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from dataflows.settings import SettingError, read_settings
+
+
+class ApiSettings(Struct, frozen=True):
+    """The settings of the API; one field a setting, named as the setting is."""
+
+    redis_url: str
+    stream_url: str
+    dead_letters_url: str
+    dead_letters_keep: int
+    max_skew: float
+    host: str
+    port: int
+    api_keys: tuple[str, ...]
+    deadline: float
+    layouts: str
+    demo: bool
+
+
+def api_settings(environ: Mapping[str, str]) -> ApiSettings:
+    """The settings of the API.
+
+    Raises:
+        SettingError: as `read_settings`; or no key is given, which would leave everybody out.
+    """
+    values = read_settings(environ)
+    if not values["api_keys"]:
+        raise SettingError("INLAY_API_KEYS is empty, so nobody could call the API; set it to one or more secret words")
+    return ApiSettings(**{name: values[name] for name in ApiSettings.__struct_fields__})
