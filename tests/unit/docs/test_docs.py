@@ -1,0 +1,89 @@
+"""What the documentation names exists, and what exists is documented."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from api.features import USER_NAMES
+from dataflows.events import EVENT_TYPES, OUTCOMES
+from dataflows.settings import SETTINGS
+from feature_repo.layout import LAYOUTS
+
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text()
+RUNNING = (ROOT / "docs/running.md").read_text()
+FEATURES = (ROOT / "docs/features.md").read_text()
+
+
+def _expanded(name: str) -> str:
+    return re.sub(r"_(1h|24h|7d|30d)$", "_W", name) if not name.startswith("spend") else name
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    for setting in SETTINGS:
+        default = f"`{setting.default}`" if setting.default else ""
+        assert f"| `{setting.name}` | {default} | {setting.meaning} |" in RUNNING
+
+
+def test_no_setting_is_documented_that_does_not_exist() -> None:
+    known = {setting.name for setting in SETTINGS}
+    assert set(re.findall(r"INLAY_[A-Z_]*[A-Z]", README + RUNNING + FEATURES)) <= known
+
+
+def test_every_feature_is_documented() -> None:
+    for layout in LAYOUTS.values():
+        for name in layout.columns:
+            if name != "state":
+                assert re.search(rf"\b{re.escape(_expanded(name))}\b", FEATURES), name
+
+
+def test_the_features_that_blocks_use_exist() -> None:
+    assert set(USER_NAMES) <= set(LAYOUTS["user"].columns)
+
+
+def test_every_outcome_is_in_the_law() -> None:
+    law = README[README.index("**The law of the stream.**") :][:300]
+    assert all(f"*{outcome}*" in law for outcome in OUTCOMES)
+
+
+def test_every_metric_is_documented_and_no_other() -> None:
+    sources = "".join((ROOT / path).read_text() for path in ("dataflows/metrics.py", "api/metrics.py", "api/health.py"))
+    declared = set(re.findall(r'"(inlay_[a-z_]+)"', sources))
+    assert set(re.findall(r"`(inlay_[a-z_]+)`", RUNNING)) == declared
+
+
+def test_every_route_is_documented_and_no_other() -> None:
+    from api.app import create
+    from api.settings import api_settings
+
+    app = create(api_settings({"INLAY_API_KEYS": "k"}))
+    served = {(method.upper(), path) for path, methods in app.openapi()["paths"].items() for method in methods}
+    told = set(re.findall(r"`(GET|POST|DELETE) (/[^`]*)`", RUNNING)) - {("GET", "/demo"), ("GET", "/docs")}
+    assert told == served
+
+
+@pytest.mark.parametrize("text", [README, RUNNING], ids=["README", "running"])
+def test_every_command_named_exists(text: str) -> None:
+    for module in re.findall(r"python -m ((?:dataflows|api|expectations)[a-z_.]*)", text):
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+    for target in re.findall(r"`make ([a-z]+)`", text):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
+
+
+def test_every_link_leads_somewhere() -> None:
+    for text, folder in ((README, ROOT), (RUNNING, ROOT / "docs"), (FEATURES, ROOT / "docs")):
+        for target in re.findall(r"\]\(([^)#]+)\)", text):
+            if not target.startswith("http"):
+                assert (folder / target).exists(), target
+
+
+def test_the_map_of_the_house_names_what_is_there() -> None:
+    for folder in re.findall(r"^\| `([a-z_]+)/` \|", README, re.MULTILINE):
+        assert (ROOT / folder).is_dir()
+
+
+def test_event_types_in_the_features_page_exist() -> None:
+    named = set(re.findall(r"`(view|click|add_to_cart|remove_from_cart|purchase|email_[a-z]+)`", FEATURES))
+    assert named - {"email_allowed"} <= set(EVENT_TYPES)
