@@ -36,19 +36,21 @@ class FoldPeople:
     def _fold(self, enriched: Enriched, now: int) -> Aggregated:
         batch, facts = enriched
         partition = batch.partition
-        users = self._users.load({event.key for _, event in batch.events if event.type != "item"})
+        # The catalogue belongs to the items flow: its events are nobody's, and have done their part when they are read.
+        keyed = [(offset, None if event.type == "item" else event.key, event) for offset, event in batch.events]
+        users = self._users.load({key for _, key, _ in keyed if key is not None})
         outcomes: Counter[Outcome] = Counter()
         newest: dict[str, int] = {}
         counted = self._counted
-        for offset, event in batch.events:
+        for offset, key, event in keyed:
             outcome: Outcome = "applied"
-            if event.type != "item":  # the catalogue belongs to the items flow
-                user = users[event.key]
+            if key is not None:
+                user = users[key]
                 if offset > user.offset:
                     user.offset = offset
                     outcome = user.apply(event, facts, now)
                     if outcome == "applied":
-                        newest[event.key] = max(event.at, newest.get(event.key, event.at))
+                        newest[key] = max(event.at, newest.get(key, 0))
             if offset > counted:
                 outcomes[outcome] += 1
         refused = [(partition, offset, refusal) for offset, refusal in batch.refused if offset > counted]

@@ -51,7 +51,7 @@ Currency: TypeAlias = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-class Line(Struct, frozen=True, omit_defaults=True):
+class Line(Struct, frozen=True, omit_defaults=True, gc=False):
     """One line of a cart or an order: an item, how many (one where not said), and the price of one."""
 
     item_id: Id
@@ -59,7 +59,7 @@ class Line(Struct, frozen=True, omit_defaults=True):
     price: Price | None = None
 
 
-class Event(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Event(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One thing that happened. Once parsed, `occurred_at` and `added_at` are whole microseconds since 1970, UTC."""
 
     event_id: Id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +26,17 @@ from expectations.verdict import load_verdict
 def clock() -> int:
     """Microseconds since 1970, now."""
     return time.time_ns() // 1000
+
+
+def settle_memory() -> None:
+    """Leave what the libraries hold out of garbage collection, and collect rarely.
+
+    A full collection of what Feast and Great Expectations hold takes 100 ms; with Python's defaults it comes every few
+    thousand events and takes a third of the flow's time. Events and rows form no cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 class Wiring(Struct, frozen=True):
@@ -73,6 +85,7 @@ def wire(settings: FlowSettings, flow: str, entities: Sequence[str]) -> Wiring:
         rewind=settings.rewind, batch_events=settings.batch_events, batch_wait=settings.batch_wait,
         keep=settings.stream_keep,
     )  # fmt: skip
+    settle_memory()
     logging.getLogger(__name__).info("%s owns partitions %s", flow, partitions)
     return Wiring(
         client,

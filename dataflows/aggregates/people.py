@@ -63,15 +63,15 @@ class User:
 
     def apply(self, event: Event, facts: Mapping[str, Fact], now: int) -> Outcome:
         """Fold one event in, and say what became of it. Repeats and events older than every window change nothing."""
-        at = event.at
-        if event.type not in TIMELESS and is_late(at, now):
+        at, kind = event.at, event.type
+        if is_late(at, now) and kind not in TIMELESS:
             return "late"
         if not self.seen.add(event.event_id):
             return "duplicate"
-        self.last["first_seen_at"] = min(at, self.last.get("first_seen_at", at))
+        if at < self.last.setdefault("first_seen_at", at):
+            self.last["first_seen_at"] = at
         if event.country:
             self._learn("country", event.country, at)
-        kind = event.type
         if (counted := COUNTED.get(kind)) is not None:
             self.tiles.count(counted, at, now)
             if moment := LAST.get(kind):
