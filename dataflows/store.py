@@ -24,6 +24,10 @@ OFFSETS_KEY: Final = "inlay:offsets:{}"
 OUTCOMES_KEY: Final = "inlay:outcomes:{}"
 
 
+class CommitUnknown(RuntimeError):
+    """The connection broke in the middle of a commit: only a start from the committed offset tells what was stored."""
+
+
 class Store:
     """Commits the micro-batches of one flow.
 
@@ -54,6 +58,7 @@ class Store:
 
         Raises:
             LeaseError: another process took the partitions over; nothing was written.
+            CommitUnknown: Redis went away meanwhile.
         """
         keys = [self._lease.keys[partition] for partition in batch.owners]
         with STEP_SECONDS.labels(self._flow, "store").time(), self._client.pipeline(transaction=True) as pipeline:
@@ -64,8 +69,10 @@ class Store:
             self._write(pipeline, batch)
             try:
                 pipeline.execute()
-            except redis.WatchError:
-                raise self._lease.lost() from None
+            except redis.WatchError:  # also what redis-py makes of a connection that breaks under a watch
+                if any(found != self._lease.token for found in self._client.mget(keys)):
+                    raise self._lease.lost() from None
+                raise CommitUnknown("the connection to Redis broke in a commit; start again, nothing is lost") from None
         self._count(batch)
 
     def _write(self, pipeline: Any, batch: Aggregated) -> None:

@@ -1,0 +1,37 @@
+"""`make bench`: every benchmark, a table on the terminal, and `var/bench.json`. Names as arguments choose some.
+
+Machines differ and are shared, so each figure stands beside that of a peer measured in the same run.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.benchmarks import block_latency, flow_rate
+from tests.benchmarks.figures import Figure
+
+BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
+    "flow_rate": flow_rate.measure,
+    "block_latency": block_latency.measure,
+}
+
+
+def main(names: list[str]) -> int:
+    if unknown := set(names) - set(BENCHMARKS):
+        print(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    results: dict[str, dict[str, object]] = {}
+    for name in names or BENCHMARKS:
+        for figure in BENCHMARKS[name]():
+            ratios = "  ".join(f"{ratio:.2f} × {peer}" for peer, ratio in figure.ratio_to.items())
+            print(f"{figure.name:<48}{figure.value:>12,.3f} {figure.unit:<10} {ratios}", flush=True)
+            results[figure.name] = {"value": figure.value, "unit": figure.unit, "ratio_to": figure.ratio_to}
+    path = Path("var/bench.json")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(results, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,126 @@
+"""The container files, without an engine: their commands and settings are read out of them and run as processes."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from api.demo.embedded import find_redis_server, free_port
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((ROOT / "docker/compose.yml").read_text())
+DOCKERFILE = (ROOT / "docker/Dockerfile").read_text()
+BIN = Path(sys.executable).parent
+SERVICES = COMPOSE["services"]
+INLAY = ("features", "people", "items", "api")
+
+
+def _stage(name: str) -> str:
+    return re.split(rf"^FROM .* AS {name}$", DOCKERFILE, flags=re.MULTILINE)[1].split("\nFROM ")[0]
+
+
+def test_a_linter_finds_nothing_in_the_dockerfile() -> None:
+    subprocess.run([BIN / "hadolint", ROOT / "docker/Dockerfile"], check=True)
+
+
+def test_a_linter_finds_nothing_in_the_compose_file() -> None:
+    rules = "{extends: default, rules: {line-length: {max: 120}, document-start: disable, braces: {max-spaces-inside: 1}}}"
+    subprocess.run([BIN / "yamllint", "--strict", "-d", rules, ROOT / "docker/compose.yml"], check=True)
+
+
+def test_every_service_builds_a_target_that_exists_and_nothing_runs_as_root() -> None:
+    for name in INLAY:
+        build = SERVICES[name]["build"]
+        assert (ROOT / "docker" / build["context"] / build["dockerfile"]).exists()
+        assert f"AS {build['target']}\n" in DOCKERFILE
+    assert re.search(r"^USER (?!0$|root$)\S+$", _stage("installed"), re.MULTILINE)
+    assert "USER" not in _stage("dataflow") + _stage("api")
+
+
+def test_what_the_image_copies_is_let_through_and_exists() -> None:
+    let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {word for line in re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.MULTILINE) for word in line.split()}
+    assert copied == let_through
+    assert all((ROOT / name).exists() for name in copied)
+
+
+def test_the_health_check_asks_a_route_that_exists() -> None:
+    from api.app import create
+    from api.settings import api_settings
+
+    path = re.search(r"http://127\.0\.0\.1:8000(/[a-z/]+)", _stage("api"))
+    assert path is not None
+    assert path[1] in create(api_settings({"INLAY_API_KEYS": "k"})).openapi()["paths"]
+
+
+@contextmanager
+def _running(name: str, command: list[str], environ: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    found = shutil.which(command[0], path=f"{BIN}:{os.environ['PATH']}")
+    assert found is not None, command[0]
+    with (log / f"{name}.log").open("wb") as out:
+        process = subprocess.Popen([found, *command[1:]], cwd=ROOT, env=environ, stdout=out, stderr=out)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+@pytest.mark.integration
+def test_the_services_work_together_as_plain_processes(tmp_path: Path) -> None:
+    port, api_port = free_port(), free_port()
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("INLAY_")}
+    redis_command = [find_redis_server(), *SERVICES["redis"]["command"][1:]]
+    redis_command += ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path)]
+
+    def environ(service: str) -> dict[str, str]:
+        told = dict(SERVICES[service]["environment"])
+        told["INLAY_REDIS_URL"] = told["INLAY_REDIS_URL"].replace("redis:6379", f"127.0.0.1:{port}")
+        if "INLAY_API_KEYS" in told:
+            assert told["INLAY_API_KEYS"].startswith("${INLAY_API_KEYS:?"), "a key must be given, never shipped"
+            told |= {"INLAY_API_KEYS": "k", "INLAY_PORT": str(api_port)}
+        return plain | told
+
+    with _running("redis", redis_command, plain, tmp_path):
+        features = SERVICES["features"]["command"]
+        applied = subprocess.run([BIN / features[0], *features[1:]], cwd=ROOT, env=environ("features"), check=False)
+        assert applied.returncode == 0
+        with (
+            _running("people", SERVICES["people"]["command"], environ("people"), tmp_path) as people,
+            _running("items", SERVICES["items"]["command"], environ("items"), tmp_path) as items,
+            _running("api", SERVICES["api"]["command"], environ("api"), tmp_path) as api,
+        ):
+            _see_a_cart_in_a_block(f"http://127.0.0.1:{api_port}", [people, items, api])
+        assert [people.returncode, items.returncode] == [0, 0]
+
+
+def _see_a_cart_in_a_block(url: str, processes: list[subprocess.Popen[bytes]]) -> None:
+    item = {
+        "event_id": "i", "type": "item", "occurred_at": time.time(), "item_id": "mug", "title": "Mug", "price": 9.0,
+        "url": "https://shop.example/mug", "image_url": "https://shop.example/mug.png", "currency": "EUR",
+    }  # fmt: skip
+    cart = {"event_id": "c", "type": "add_to_cart", "occurred_at": time.time(), "user_id": "u", "item_id": "mug"}
+    give_up_at = time.monotonic() + 90
+    posted = False
+    with httpx.Client(base_url=url, headers={"X-Api-Key": "k"}) as client:
+        while time.monotonic() < give_up_at:
+            assert not any(process.poll() for process in processes)
+            try:
+                posted = posted or client.post("/v1/events", json=[item, cart]).json() == {"accepted": 2, "refused": []}
+                block = client.get("/v1/blocks/abandoned_cart", params={"user_id": "u"}).json()["blocks"][0]
+                if [each["item_id"] for each in block["items"]] == ["mug"] and block["source"] == "personal":
+                    return
+            except httpx.TransportError:
+                pass  # not listening yet
+            time.sleep(0.1)
+    raise AssertionError("the cart was in no block after 90 s")
