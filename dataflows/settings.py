@@ -54,6 +54,7 @@ SETTINGS: Final = (
     Setting("INLAY_DEADLINE", float, "0.06", "seconds a request for blocks may take before it answers with less"),
     Setting("INLAY_LAYOUTS", str, "", "folder of layout files; empty: those that ship with the product"),
     Setting("INLAY_DEMO", bool, "", "serve the sample shop at `/demo`; set by `make demo`, never in production"),
+    Setting("INLAY_VAR", str, "", "folder in which `make demo` keeps its state; empty: `var/`"),
     Setting("INLAY_SAMPLE_DATA", str, "", "folder of sample data that the tests use where it is present"),
 )
 

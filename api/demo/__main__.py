@@ -10,25 +10,26 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import redis
 
 from api.demo.catalogue import item_events
-from api.demo.embedded import DemoError, Processes, check_port, free_port, redis_command, wait_until
+from api.demo.embedded import DemoError, Processes, check_port, free_port, lock_folder, redis_command, wait_until
 from api.demo.shoppers import history
 from dataflows.connectors import Stream, open_stream
 from dataflows.events import partition_of
 from dataflows.settings import SettingError, read_settings
 
 ROOT: Final = Path(__file__).parents[2]
-VAR: Final = ROOT / "var"
 LOADED_KEY: Final = "inlay:demo:loaded"
 BIN: Final = Path(sys.executable).parent
+
+Stopped: TypeAlias = Callable[[], bool]
 
 
 def main() -> int:
@@ -36,7 +37,10 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    environ = {**os.environ, "INLAY_DEMO": "1", "INLAY_API_KEYS": os.environ.get("INLAY_API_KEYS") or _api_key()}
+    var = Path(os.environ.get("INLAY_VAR") or ROOT / "var")
+    var.mkdir(parents=True, exist_ok=True)
+    keys = os.environ.get("INLAY_API_KEYS") or _api_key(var / "api_key")
+    environ = {**os.environ, "INLAY_DEMO": "1", "INLAY_API_KEYS": keys}
     embedded = not environ.get("INLAY_REDIS_URL")
     if embedded:
         environ["INLAY_REDIS_URL"] = f"redis://127.0.0.1:{free_port()}/0"
@@ -44,8 +48,9 @@ def main() -> int:
     try:
         settings = read_settings(environ)
         check_port(settings["host"], settings["port"])
-        processes = Processes(VAR / "log", environ)
-        _start(processes, settings, embedded=embedded, stopped=stop.is_set)
+        lock = lock_folder(var)
+        processes = Processes(var / "log", environ)
+        _start(processes, settings, var / "redis" if embedded else None, stop.is_set)
         _greet(settings)
         while not stop.wait(0.5):
             processes.check()
@@ -55,13 +60,21 @@ def main() -> int:
             return 1
     finally:
         if processes is not None:
-            print("stopping …", flush=True)  # noqa: T201
+            _say("stopping")
             processes.stop()
+            lock.close()
     return 0
 
 
-def _start(processes: Processes, settings: dict[str, Any], *, embedded: bool, stopped: Any) -> None:
-    """Start everything, load the sample shop once, and wait until the API and the flows have caught up."""
+def _start(processes: Processes, settings: dict[str, Any], redis_folder: Path | None, stopped: Stopped) -> None:
+    """Start everything, load the sample shop once, and wait until the API and the flows have caught up.
+
+    Args:
+        processes: what is started is in their care.
+        settings: of the whole product.
+        redis_folder: where the embedded Redis keeps its file; none if Redis runs elsewhere.
+        stopped: whether to give up.
+    """
 
     def check() -> None:
         if stopped():
@@ -70,10 +83,10 @@ def _start(processes: Processes, settings: dict[str, Any], *, embedded: bool, st
 
     url = settings["redis_url"]
     client = redis.Redis.from_url(url, socket_connect_timeout=1)
-    if embedded:
+    if redis_folder is not None:
         _say("starting Redis")
         port = client.connection_pool.connection_kwargs["port"]
-        processes.start("redis", redis_command(VAR / "redis", port))
+        processes.start("redis", redis_command(redis_folder, port))
     wait_until(f"an answer of Redis at {url}", lambda: _answers(client), 60, check)
     stream = open_stream(settings["stream_url"])
     _say("starting the flows and the API")
@@ -128,16 +141,14 @@ def _is_ready(settings: dict[str, Any]) -> bool:
 
 
 def _registry_is_old() -> bool:
-    registry = VAR / "registry.db"
+    registry = ROOT / "var" / "registry.db"  # as feature_store.yaml says
     declared = ROOT / "feature_repo" / "features.py"
     return not registry.exists() or registry.stat().st_mtime < declared.stat().st_mtime
 
 
-def _api_key() -> str:
+def _api_key(path: Path) -> str:
     """The demo's own key, made once and kept."""
-    path = VAR / "api_key"
     if not path.exists():
-        VAR.mkdir(exist_ok=True)
         path.touch(mode=0o600)
         path.write_text(f"demo_{secrets.token_urlsafe(24)}\n")
     return path.read_text().strip()
@@ -159,7 +170,7 @@ Inlay is running. The shoppers in it are simulated.
 
 API key: {settings["api_keys"][0]}
 
-Ctrl-C stops everything; what was stored is kept in var/."""
+Ctrl-C stops everything; what was stored is kept."""
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 STOP_SECONDS: Final = 10.0
 TAIL_LINES: Final = 15
@@ -117,6 +118,21 @@ def find_redis_server() -> str:
     if not os.access(path, os.X_OK):
         raise DemoError(f"{path} cannot be run; install Redis, so that redis-server is on the PATH")
     return str(path)
+
+
+def lock_folder(folder: Path) -> TextIO:
+    """Make sure that no other demo keeps its state there: two would write the same append-only file.
+
+    Raises:
+        DemoError: another one runs; the lock is given back when the file that is returned is closed.
+    """
+    lock = (folder / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise DemoError(f"a demo runs already with its state in {folder}; stop it, or set INLAY_VAR") from None
+    return lock
 
 
 def free_port() -> int:

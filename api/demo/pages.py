@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 from api.demo.catalogue import PICTURES, SHOP_NAME, products, shelf
 
 PAGE: Final = Path(__file__).parent / "page"
-ASSETS: Final = {"demo.css": "text/css", "demo.js": "text/javascript"}
+ASSETS: Final = {"demo.css": "text/css", "demo.js": "text/javascript", "shop.js": "text/javascript"}
 SAFE: Final = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' https: data:; style-src 'self' 'unsafe-inline'",
     "Referrer-Policy": "no-referrer",

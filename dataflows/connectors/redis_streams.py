@@ -53,7 +53,8 @@ class RedisStreams:
         self._client.set_response_callback("XREAD", lambda answer, **_: answer)
         self._keys = [f"{name}:{partition}".encode() for partition in range(partitions)]
         self._numbers = {key: number for number, key in enumerate(self._keys)}
-        _check_partitions(name, partitions, client.set(_partitions_key(name), partitions, nx=True, get=True))
+        client.set(_partitions_key(name), partitions, nx=True)
+        _check_partitions(name, partitions, client.get(_partitions_key(name)))
 
     def publish(self, records: Sequence[tuple[int, bytes]]) -> None:
         """Append records to their partitions, in order."""
@@ -126,8 +127,8 @@ class RedisPublisher:
     async def publish(self, records: Sequence[tuple[int, bytes]]) -> None:
         """Append records to their partitions, in order."""
         if not self._checked:
-            found = await self._client.set(_partitions_key(self.name), self.partitions, nx=True, get=True)
-            _check_partitions(self.name, self.partitions, found)
+            await self._client.set(_partitions_key(self.name), self.partitions, nx=True)
+            _check_partitions(self.name, self.partitions, await self._client.get(_partitions_key(self.name)))
             self._checked = True
         pipeline = self._client.pipeline(transaction=False)
         for partition, value in records:
@@ -174,7 +175,7 @@ def _split(url: str) -> tuple[str, str, int]:
 
 
 def _check_partitions(name: str, partitions: int, found: Any) -> None:
-    if found is not None and int(found) != partitions:
+    if int(found) != partitions:
         raise StreamError(
             f"the stream {name!r} has {int(found)} partitions, INLAY_STREAM_URL says {partitions}: "
             f"write partitions={int(found)}, since a user's events must stay in one partition"

@@ -1,0 +1,289 @@
+"""A test stand: a Redis of its own and the flows as real processes, to be started, stopped and killed.
+
+    with Stand() as stand:
+        stand.start("people")
+        stand.start("items")
+        stand.replay(file, "--map", mapping, "--end-at-now")
+        stand.wait_until_drained()
+        stand.read("user", ["u1"])
+
+Nothing outlives the `with`, whatever happens in it: no process, no file.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+
+from feature_repo.layout import LAYOUTS
+
+ROOT: Final = Path(__file__).parents[2]
+FLOWS: Final = ("people", "items")
+PARTITIONS: Final = 8
+CHUNK: Final = 5000
+START_SECONDS: Final = 120.0
+STOP_SECONDS: Final = 20.0
+
+
+class StandError(AssertionError):
+    """A process failed, or something did not happen in time; the message ends with the tails of the logs."""
+
+
+class Stand:
+    """Redis, the flows, and what they made of the stream.
+
+    Args:
+        settings: `INLAY_*` names beside that of Redis, for every process of the stand.
+    """
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._settings = dict(settings or {})
+        self._exits = ExitStack()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._logs: dict[str, Path] = {}
+
+    def __enter__(self) -> Stand:
+        with ExitStack() as exits:  # undoes what was done so far if one of the steps fails
+            self.folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="inlay-stand-")))
+            exits.callback(self._kill_all)
+            self._start_redis()
+            self.client = exits.enter_context(closing(redis.Redis.from_url(self.url, protocol=2)))
+            self._wait("Redis to answer", START_SECONDS, self._answers)
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._exits.close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the processes of the stand find in their environment."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("INLAY_")}
+        return kept | {"INLAY_REDIS_URL": self.url} | self._settings
+
+    def start(self, flow: str, *, wait: bool = True) -> None:
+        """Start a flow; waits until it owns its partitions, if told to."""
+        self._spawn(flow, sys.executable, "-m", "bytewax.run", f"dataflows.{flow}")
+        if wait:
+            self.wait_until_owner(flow)
+
+    def stop(self, flow: str) -> None:
+        """Tell a flow to stop, as an operator would.
+
+        Raises:
+            StandError: it did not, or not with exit code 0.
+        """
+        process = self._processes[flow]
+        process.send_signal(signal.SIGTERM)
+        try:
+            code = process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise self._error(f"{flow} did not stop within {STOP_SECONDS:.0f} s of SIGTERM") from None
+        if code:
+            raise self._error(f"{flow} stopped with exit code {code}")
+        del self._processes[flow]
+
+    def kill(self, flow: str) -> None:
+        """Kill a flow where it stands."""
+        process = self._processes.pop(flow)
+        if (code := process.poll()) is not None:
+            raise self._error(f"{flow} was dead before it was killed: exit code {code}")
+        process.kill()
+        process.wait()
+
+    def replay(self, file: Path, *arguments: str | Path, wait: bool = True) -> None:
+        """Publish a file of events by the product's own command; waits until it has, if told to."""
+        self._spawn("replay", sys.executable, "-m", "dataflows.replay", file, *arguments)
+        if wait:
+            self.wait_until_replayed()
+
+    def wait_until_replayed(self, seconds: float = 300) -> None:
+        """Wait until the running replay is through.
+
+        Raises:
+            StandError: not in time, or it failed.
+        """
+        replay = self._processes["replay"]
+        self._wait("the replay to end", seconds, lambda: replay.poll() is not None)
+        del self._processes["replay"]
+
+    def wait_until_owner(self, flow: str) -> None:
+        """Wait until a started flow holds the lease of its last partition.
+
+        Raises:
+            StandError: not in time, or a process failed.
+        """
+        pid = f'"pid":{self._processes[flow].pid},'.encode()
+        key = f"inlay:lease:{flow}:{PARTITIONS - 1}"
+        self._wait(f"{flow} to start", START_SECONDS, lambda: pid in (self.client.get(key) or b""))
+
+    def wait_until_drained(self, seconds: float = 120, flows: Sequence[str] = FLOWS) -> None:
+        """Wait until the flows have committed everything that is in the stream.
+
+        Raises:
+            StandError: not in time, or a process failed.
+        """
+        self._wait("the flows to commit the whole stream", seconds, lambda: all(map(self.is_drained, flows)))
+
+    def wait_until_received(self, events: int, seconds: float = 60) -> None:
+        """Wait until both flows have received that many events, ever.
+
+        Raises:
+            StandError: not in time, or a process failed.
+        """
+        what = f"the flows to receive {events:,} events"
+        self._wait(what, seconds, lambda: all(self.outcomes(flow)["received"] >= events for flow in FLOWS))
+
+    def wait_until_settled(self, now: int, seconds: float = 60) -> None:
+        """Wait until no row is due to change by itself at `now` (microseconds).
+
+        Raises:
+            StandError: not in time, or a process failed.
+        """
+        keys = [f"inlay:due:{part}" for part in (*range(PARTITIONS), "items")]
+        self._wait("due rows to be written", seconds, lambda: not any(self.client.zcount(key, 0, now) for key in keys))
+
+    def is_drained(self, flow: str) -> bool:
+        """Whether the flow has committed everything that is in the stream."""
+        committed = self.offsets(flow)
+        return all(committed[partition] >= self._last_offset(partition) for partition in committed)
+
+    def offsets(self, flow: str) -> dict[int, int]:
+        """What the flow has committed, by partition; -1 for nothing."""
+        found = self.client.hgetall(f"inlay:offsets:{flow}")
+        return {partition: int(found.get(str(partition).encode(), -1)) for partition in range(PARTITIONS)}
+
+    def outcomes(self, flow: str) -> dict[str, int]:
+        """How many events the flow received, and what became of them; what never happened is 0."""
+        found = self.client.hgetall(f"inlay:outcomes:{flow}")
+        names = ("received", "applied", "duplicate", "late", "refused")
+        return {name: int(found.get(name.encode(), 0)) for name in names}
+
+    def stream(self, partition: int) -> Iterator[bytes]:
+        """The events in one partition of the stream, in order."""
+        after = "-"
+        while entries := self.client.xrange(f"events:{partition}", min=after, count=CHUNK):
+            yield from (fields[b"event"] for _, fields in entries)
+            after = f"({entries[-1][0].decode()}"
+
+    def publish(self, partition: int, events: Iterable[bytes]) -> None:
+        """Append events to one partition of the stream, as they are."""
+        pipeline = self.client.pipeline(transaction=False)
+        for number, event in enumerate(events, 1):
+            pipeline.xadd(f"events:{partition}", {b"event": event})
+            if number % CHUNK == 0:
+                pipeline.execute()
+        pipeline.execute()
+
+    def read(self, entity: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Every feature of some entities, read as the API does: by the layout of Feast's hashes."""
+        layout = LAYOUTS[entity]
+        pipeline = self.client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.hgetall(layout.key(key))
+        return {key: layout.decode(found)[0] for key, found in zip(keys, pipeline.execute(), strict=True)}
+
+    def read_with_feast(self, entity: str, keys: Sequence[str], *views: str) -> dict[str, dict[str, Any]]:
+        """The features of `views` for some entities, read by Feast itself; times as whole seconds since 1970."""
+        layout = LAYOUTS[entity]
+        wanted = [f"{each.view}:{each.name}" for each in layout.columns.values() if each.view in views]
+        answer = self._feature_store().get_online_features(
+            features=wanted, entity_rows=[{layout.join_key: key} for key in keys]
+        )
+        columns = {name: [_plain(value) for value in values] for name, values in answer.to_dict().items()}
+        found = columns.pop(layout.join_key)
+        return {key: {name: values[row] for name, values in columns.items()} for row, key in enumerate(found)}
+
+    def _feature_store(self) -> Any:
+        """Feast on the project's own configuration and declarations, with a registry of the stand's own."""
+        from feast import FeatureStore
+        from feast.repo_config import load_repo_config
+
+        from feature_repo import features
+
+        repo = ROOT / "feature_repo"
+        config = load_repo_config(repo, repo / "feature_store.yaml")
+        config.registry_config = {"path": str(self.folder / "registry.db"), "cache_ttl_seconds": 0}
+        config.online_config = {**config.online_config, "connection_string": self.url}
+        store = FeatureStore(config=config)
+        store.apply([each for each in vars(features).values() if type(each).__module__.startswith("feast.")])
+        return store
+
+    def _start_redis(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{port}/0"
+        server = shutil.which("redis-server")
+        if server is None:
+            raise StandError("no redis-server on the PATH; install Redis 6.2 or later")
+        durable = ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "")
+        self._spawn("redis", server, "--bind", "127.0.0.1", "--port", port, "--dir", self.folder, *durable)
+
+    def _spawn(self, name: str, *command: object) -> None:
+        if name in self._processes:
+            raise StandError(f"{name} is running already")
+        self._logs[name] = self.folder / f"{name}.log"
+        with self._logs[name].open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                [str(part) for part in command], cwd=ROOT, env=self.environment,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+
+    def _kill_all(self) -> None:
+        """Redis last, so that nobody complains of its absence."""
+        for process in reversed(self._processes.values()):
+            process.kill()
+            process.wait()
+        self._processes.clear()
+
+    def _wait(self, what: str, seconds: float, happened: Callable[[], bool]) -> None:
+        give_up_at = time.monotonic() + seconds
+        while not happened():
+            for name, process in self._processes.items():
+                if code := process.poll():  # 0 is how a replay ends
+                    raise self._error(f"{name} ended with exit code {code} while waiting for {what}")
+            if time.monotonic() > give_up_at:
+                raise self._error(f"waited {seconds:.0f} s for {what}")
+            time.sleep(0.05)
+
+    def _error(self, what: str) -> StandError:
+        tails = (f"--- {name}\n{_tail(log)}" for name, log in self._logs.items())
+        return StandError("\n".join((what, *tails)))
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except redis.ConnectionError:
+            return False
+
+    def _last_offset(self, partition: int) -> int:
+        entries = self.client.xrevrange(f"events:{partition}", count=1)
+        if not entries:
+            return -1
+        milliseconds, _, sequence = entries[0][0].partition(b"-")
+        return (int(milliseconds) << 20) + int(sequence)
+
+
+def _tail(log: Path, size: int = 3000) -> str:
+    return log.read_bytes()[-size:].decode(errors="replace")
+
+
+def _plain(value: Any) -> Any:
+    """A value of Feast's answer with its times as whole seconds."""
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return int(value.timestamp()) if isinstance(value, datetime) else value
