@@ -24,15 +24,18 @@ def measure() -> list[Figure]:
     with Stand() as stand:
         _fill(stand)
         reading = _read_and_parse(stand)
-        together = {flow: rate for flow, rate in _drain(stand, FLOWS).items()}
+        together = _drain(stand, FLOWS)
     with Stand() as stand:
         _fill(stand)
         alone = _drain(stand, ("people",))["people"]
     peer = "read and parse only"
+    rates = {
+        "people flow, items flow beside it": together["people"],
+        "items flow, people flow beside it": together["items"],
+        "people flow alone": alone,
+    }
     return [
-        Figure("people flow, items flow beside it", together["people"], "events/s", {peer: together["people"] / reading}),
-        Figure("items flow, people flow beside it", together["items"], "events/s", {peer: together["items"] / reading}),
-        Figure("people flow alone", alone, "events/s", {peer: alone / reading}),
+        *(Figure(name, rate, "events/s", {peer: rate / reading}) for name, rate in rates.items()),
         Figure(peer, reading, "events/s"),
     ]
 

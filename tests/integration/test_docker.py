@@ -34,7 +34,9 @@ def test_a_linter_finds_nothing_in_the_dockerfile() -> None:
 
 
 def test_a_linter_finds_nothing_in_the_compose_file() -> None:
-    rules = "{extends: default, rules: {line-length: {max: 120}, document-start: disable, braces: {max-spaces-inside: 1}}}"
+    rules = (
+        "{extends: default, rules: {line-length: {max: 120}, document-start: disable, braces: {max-spaces-inside: 1}}}"
+    )
     subprocess.run([BIN / "yamllint", "--strict", "-d", rules, ROOT / "docker/compose.yml"], check=True)
 
 

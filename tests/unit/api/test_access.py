@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+from fastapi import Depends, FastAPI
+
+from api import problems
+from api.access import Keys
+
+
+def ask(headers: dict[str, str] | list[tuple[bytes, bytes]], *keys: str) -> httpx.Response:
+    """Call a route that needs one of `keys`."""
+    app = FastAPI()
+    problems.install(app)
+
+    @app.get("/guarded", dependencies=[Depends(Keys(keys))])
+    async def guarded(number: int = 0) -> str:
+        return "in"
+
+    async def call() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
+            return await client.get("/guarded", headers=headers)
+
+    return asyncio.run(call())
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer one"},
+        {"Authorization": "bearer one"},
+        {"Authorization": "BEARER  one "},
+        {"X-Api-Key": "one"},
+        {"X-Api-Key": "two"},
+        {"X-Api-Key": "one", "Authorization": "Basic b3RoZXI6d29yZA=="},
+    ],
+)
+def test_a_key_that_is_known_lets_in(headers: dict[str, str]) -> None:
+    answer = ask(headers, "one", "two")
+    assert (answer.status_code, answer.json()) == (200, "in")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Authorization": "one"}, {"Authorization": "Basic one"}, {"Authorization": "Bearer "}, {"X-Api-Key": ""}],
+)
+def test_without_a_key_it_is_said_how_to_send_one(headers: dict[str, str]) -> None:
+    answer = ask(headers, "one")
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json() == {
+        "type": "about:blank", "title": "Unauthorized", "status": 401,
+        "detail": "send your key as `Authorization: Bearer <key>` or `X-Api-Key: <key>`",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["on", "one1", "ONE", "one,two", "õne"])
+def test_a_key_that_is_not_known_does_not_let_in(key: str) -> None:
+    answer = ask({"X-Api-Key": key.encode("latin-1")}, "one", "two")  # type: ignore[dict-item]
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"] == "this key is not known; check it against INLAY_API_KEYS of the service"
+    assert key not in answer.text
+
+
+def test_no_keys_let_nobody_in() -> None:
+    assert ask({"X-Api-Key": "one"}).status_code == 401
+
+
+def test_the_key_is_asked_for_before_anything_else_is_looked_at() -> None:
+    app = FastAPI()
+    problems.install(app)
+
+    @app.get("/guarded", dependencies=[Depends(Keys(["one"]))])
+    async def guarded(number: int) -> str:
+        return "in"
+
+    async def call() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
+            return await client.get("/guarded?number=none")
+
+    assert asyncio.run(call()).status_code == 401
+
+
+def test_keys_are_not_kept_as_they_are() -> None:
+    assert "secret" not in repr(vars(Keys(["secret"])))

@@ -1,0 +1,396 @@
+"""Blocks over HTTP: a known layout is answered with 200, whatever becomes of the online store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+import redis
+from fastapi import FastAPI
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from prometheus_client import REGISTRY
+
+from api import problems
+from api.breaker import FAILURES, PAUSE
+from api.known import CatalogueRow, Neighbour, ScopeFeatures, UserFeatures
+from api.layout import BlockPlan, Layout, load_layouts
+from api.serve import BlockServer, routes
+from api.snapshot import Snapshot, refresh
+
+T = TypeVar("T")
+ITEMS = [f"p{number:02}" for number in range(20)]
+CATALOGUE = {
+    item_id: CatalogueRow(
+        title=f"Thing {item_id}", url=f"https://shop.example/{item_id}", image_url=f"https://shop.example/{item_id}.jpg",
+        price=9.5, list_price=None, currency="EUR", in_stock=True,
+    )
+    for item_id in ITEMS
+}  # fmt: skip
+LAYOUTS = load_layouts()
+SHOPPER = UserFeatures(
+    recent_items=["p05", "p06", "p07", "p08", "p09"], cart_items=["p10"], purchased_items=["p00"],
+    as_of=1_700_000_000_123_456,
+)  # fmt: skip
+EVERYWHERE = ScopeFeatures(items=ITEMS[:8], bestsellers=ITEMS[2:10])
+
+
+class Store:
+    """An online store that answers from memory; or fails, or never answers."""
+
+    def __init__(self) -> None:
+        self.users = {"u1": SHOPPER}
+        self.popular = {"all": EVERYWHERE}
+        self.near = {"p05": [Neighbour("p15", 0.9), Neighbour("p16", 0.5)]}
+        self.rows = dict(CATALOGUE)
+        self.views: dict[str, tuple[dict[str, Any], dict[str, int]]] = {}
+        self.failing: dict[str, Exception | None] = {}
+        """By the name of a reading: what it raises; None lets it never answer."""
+        self.asked: list[str] = []
+
+    async def user(self, user_id: str) -> UserFeatures:
+        return await self._answer("user", self.users.get(user_id, UserFeatures()))
+
+    async def scopes(self, names: Collection[str]) -> dict[str, ScopeFeatures]:
+        return await self._answer("scopes", {name: self.popular.get(name, ScopeFeatures()) for name in names})
+
+    async def neighbours(self, item_ids: Collection[str]) -> dict[str, list[Neighbour]]:
+        return await self._answer("neighbours", {item_id: self.near.get(item_id, []) for item_id in item_ids})
+
+    async def catalogue(self, item_ids: Collection[str]) -> dict[str, CatalogueRow]:
+        return await self._answer(
+            "catalogue", {item_id: self.rows.get(item_id, CatalogueRow()) for item_id in item_ids}
+        )
+
+    async def everything(self, user_id: str) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+        return await self._answer("everything", self.views.get(user_id, ({}, {})))
+
+    async def _answer(self, name: str, value: T) -> T:
+        self.asked.append(name)
+        if name in self.failing:
+            if failure := self.failing[name]:
+                raise failure
+            await asyncio.Event().wait()
+        return value
+
+
+class Shop:
+    """The reading routes over the store; its snapshot was taken while the store was well."""
+
+    def __init__(self, layouts: Mapping[str, Layout] = LAYOUTS, *, snapshot: bool = True, deadline: float = 30) -> None:
+        self.store, self.clock = Store(), 1000.0
+        self.snapshot = Snapshot()
+        if snapshot:
+            asyncio.run(refresh(self.snapshot, self.store))  # type: ignore[arg-type]
+        server = BlockServer(
+            self.store, self.snapshot, dict(layouts), deadline,  # type: ignore[arg-type]
+            monotonic=lambda: self.clock, now=lambda: datetime(2026, 5, 17, 9, 30, 0, 123_456, tzinfo=timezone.utc),
+        )  # fmt: skip
+        self.app = FastAPI()
+        problems.install(self.app)
+        self.app.include_router(routes(server, self.store))  # type: ignore[arg-type]
+
+    def get(self, path: str, **query: str) -> httpx.Response:
+        return self.visit(lambda client: client.get(path, params=query))
+
+    def mail(self, layout: str = "weekly", user_id: str = "u1", **query: str) -> dict[str, Any]:
+        """The JSON of a mail, which there always is."""
+        answer = self.get(f"/v1/blocks/{layout}", user_id=user_id, **query)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def visit(self, call: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
+        async def visiting() -> T:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://api") as client:
+                return await call(client)
+
+        return asyncio.run(asyncio.wait_for(visiting(), 20))  # a request that hangs is a failure, not a wait
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+def sources(mail: dict[str, Any]) -> list[str]:
+    return [block["source"] for block in mail["blocks"]]
+
+
+def items(mail: dict[str, Any]) -> list[list[str]]:
+    return [[item["item_id"] for item in block["items"]] for block in mail["blocks"]]
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0
+
+
+class TestAnswer:
+    """What a mail holds while all is well."""
+
+    def test_a_mail_of_blocks(self, shop: Shop) -> None:
+        mail = shop.mail(send_id="s1")
+        assert {name: value for name, value in mail.items() if name != "blocks"} == {
+            "layout": "weekly", "user_id": "u1", "send_id": "s1", "generated_at": "2026-05-17T09:30:00.123Z",
+            "features_as_of": "2023-11-14T22:13:20.123Z",
+        }  # fmt: skip
+        assert [(block["block"], block["title"], block["source"]) for block in mail["blocks"]] == [
+            ("recently_viewed", "Still on your mind", "personal"),
+            ("recommended", "Picked for you", "personal"),
+            ("trending", "Trending now", "popular"),
+        ]
+        assert items(mail) == [["p05", "p06", "p07", "p08"], ["p15", "p16", "p01", "p02"], ["p03", "p04", "p09"]]
+        assert mail["blocks"][1]["items"][0] == {
+            "item_id": "p15", "title": "Thing p15", "url": "https://shop.example/p15",
+            "image_url": "https://shop.example/p15.jpg", "price": 9.5, "list_price": None, "currency": "EUR",
+            "position": 1, "reason": "because you viewed Thing p05",
+        }  # fmt: skip
+
+    def test_a_stranger_is_shown_what_is_popular(self, shop: Shop) -> None:
+        mail = shop.mail(user_id="nobody")
+        assert (mail["features_as_of"], mail["send_id"]) == (None, None)
+        assert sources(mail) == ["popular", "popular", "static"]
+        assert [block["title"] for block in mail["blocks"]] == ["Worth a look", "You might like", "Trending now"]
+
+    @pytest.mark.parametrize("layout", ["abandoned_cart", "post_purchase", "weekly", "welcome"])
+    def test_every_layout_that_is_shipped(self, shop: Shop, layout: str) -> None:
+        mail = shop.mail(layout)
+        shown = [item_id for row in items(mail) for item_id in row]
+        assert all(items(mail))
+        assert len(shown) == len(set(shown))
+        assert "p00" not in shown
+        assert ("p10" in shown) == (layout == "abandoned_cart")
+
+    def test_what_the_caller_leaves_out(self, shop: Shop) -> None:
+        shown = {item_id for row in items(shop.mail(exclude="p05,,p15,nothing")) for item_id in row}
+        assert not shown & {"p05", "p15"}
+        assert {"p06", "p16"} <= shown
+
+    @pytest.mark.parametrize(
+        ("format_", "type_", "start"),
+        [("json", "application/json", "{"), ("html", "text/html", "<"), ("text", "text/plain", "Still on your mind")],
+    )
+    def test_the_formats(self, shop: Shop, format_: str, type_: str, start: str) -> None:
+        answer = shop.get("/v1/blocks/weekly", user_id="u1", format=format_)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].partition(";")[0] == type_
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.text.lstrip().startswith(start) or format_ == "text"
+        assert "Thing p15" in answer.text
+
+    @pytest.mark.parametrize("user_id", ["é ☃ 日本", "a/b?c=d&e#f", "x" * 200, " ", "\x00", "%2e%2e"])
+    def test_any_user_id_is_a_user(self, shop: Shop, user_id: str) -> None:
+        shop.store.users[user_id] = SHOPPER
+        mail = shop.mail(user_id=user_id)
+        assert (mail["user_id"], mail["blocks"][0]["source"]) == (user_id, "personal")
+
+    def test_blocks_are_counted_by_kind_and_source(self, shop: Shop) -> None:
+        labels = {"block": "recently_viewed", "source": "personal"}
+        before = counted("inlay_blocks_total", **labels), counted("inlay_blocks_seconds_count")
+        shop.mail()
+        assert counted("inlay_blocks_total", **labels) == before[0] + 1
+        assert counted("inlay_blocks_seconds_count") == before[1] + 1
+
+
+class TestWrongRequest:
+    """What cannot be answered as asked is a problem that says what to do."""
+
+    def test_a_layout_that_does_not_exist(self, shop: Shop) -> None:
+        answer = shop.get("/v1/blocks/monthly", user_id="u1")
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+        assert answer.json() == {
+            "type": "about:blank", "title": "Not Found", "status": 404,
+            "detail": "there is no layout 'monthly'; there are abandoned_cart, post_purchase, weekly, welcome",
+        }  # fmt: skip
+        assert shop.store.asked == ["scopes", "catalogue"]  # of the snapshot
+
+    @pytest.mark.parametrize(
+        ("query", "about"),
+        [
+            ({}, "user_id: field required"),
+            ({"user_id": ""}, "user_id: "),
+            ({"user_id": "x" * 201}, "user_id: "),
+            ({"user_id": "u1", "send_id": "x" * 201}, "send_id: "),
+            ({"user_id": "u1", "format": "xml"}, "format: input should be 'json', 'html' or 'text'"),
+            ({"user_id": "u1", "exclude": "x" * 8193}, "exclude: "),
+        ],
+    )
+    def test_a_parameter_that_is_missing_or_wrong(self, shop: Shop, query: dict[str, str], about: str) -> None:
+        answer = shop.get("/v1/blocks/weekly", **query)
+        assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+        assert answer.json()["detail"].startswith(about)
+
+
+READINGS = ("user", "scopes", "neighbours", "catalogue")
+FAILURES_OF_REDIS: list[Exception | None] = [
+    redis.ConnectionError("refused"), redis.TimeoutError("slow"), redis.ResponseError("WRONGTYPE"),
+    redis.BusyLoadingError("loading"), redis.InvalidResponse("nonsense"), ConnectionResetError("reset"), None,
+]  # fmt: skip
+
+
+class TestDegraded:
+    """Without the online store a mail is less personal, and that is all."""
+
+    @pytest.mark.parametrize("failure", FAILURES_OF_REDIS, ids=repr)
+    @pytest.mark.parametrize("reading", READINGS)
+    def test_a_failure_at_any_reading(self, reading: str, failure: Exception | None) -> None:
+        shop = Shop(deadline=30 if failure else 0.001)
+        shop.store.failing[reading] = failure
+        reason = "store" if failure else "deadline"
+        before = counted("inlay_degraded_answers_total", reason=reason)
+        mail = shop.mail()
+        assert mail["features_as_of"] is None
+        assert sources(mail) == ["static", "static", "static"]
+        assert [block["title"] for block in mail["blocks"]] == ["Worth a look", "You might like", "Trending now"]
+        assert items(mail) == [["p02", "p03", "p04", "p05"], ["p06", "p07", "p08", "p09"], ["p00", "p01"]]
+        assert counted("inlay_degraded_answers_total", reason=reason) == before + 1
+
+    @pytest.mark.parametrize("layout", ["abandoned_cart", "post_purchase", "weekly", "welcome"])
+    @pytest.mark.parametrize("format_", ["json", "html", "text"])
+    def test_every_layout_in_every_format(self, shop: Shop, layout: str, format_: str) -> None:
+        shop.store.failing["user"] = redis.ConnectionError("refused")
+        answer = shop.get(f"/v1/blocks/{layout}", user_id="u1", format=format_)
+        assert answer.status_code == 200
+        assert "Thing p02" in answer.text
+
+    def test_exclusions_hold_for_the_snapshot_too(self, shop: Shop) -> None:
+        shop.store.failing["user"] = redis.ConnectionError("refused")
+        shown = {item_id for row in items(shop.mail(exclude="p02,p06")) for item_id in row}
+        assert not shown & {"p02", "p06"}
+        assert shown
+
+    def test_what_was_sold_out_at_the_last_look_is_not_in_it(self) -> None:
+        shop = Shop(snapshot=False)
+        shop.store.rows["p02"] = replace(CATALOGUE["p02"], in_stock=False)
+        asyncio.run(refresh(shop.snapshot, shop.store))  # type: ignore[arg-type]
+        shop.store.failing["user"] = redis.ConnectionError("refused")
+        assert "p02" not in {item_id for row in items(shop.mail()) for item_id in row}
+
+    def test_a_store_that_was_never_there_leaves_the_blocks_empty(self) -> None:
+        shop = Shop(snapshot=False)
+        shop.store.failing["user"] = redis.ConnectionError("refused")
+        mail = shop.mail()
+        assert (sources(mail), items(mail)) == (["static"] * 3, [[], [], []])
+
+    @pytest.mark.xfail(reason="rows that are gone from the store are not taken from the snapshot", strict=True)
+    def test_a_store_that_was_emptied_is_made_up_for_by_the_snapshot(self, shop: Shop) -> None:
+        shop.store.users, shop.store.popular, shop.store.near, shop.store.rows = {}, {}, {}, {}
+        mail = shop.mail()
+        assert sources(mail) == ["static"] * 3
+        assert all(items(mail))
+
+    def test_the_breaker_spares_requests_the_wait(self, shop: Shop) -> None:
+        shop.store.failing["user"] = redis.TimeoutError("slow")
+        for _ in range(FAILURES):
+            shop.mail()
+        shop.store.asked.clear()
+        before = counted("inlay_degraded_answers_total", reason="breaker")
+        for _ in range(5):
+            assert sources(shop.mail()) == ["static"] * 3
+        assert shop.store.asked == []
+        assert counted("inlay_degraded_answers_total", reason="breaker") == before + 5
+
+    def test_it_heals_within_the_pause_of_the_breaker(self, shop: Shop) -> None:
+        shop.store.failing["catalogue"] = redis.ConnectionError("refused")
+        for _ in range(FAILURES):
+            shop.mail()
+        del shop.store.failing["catalogue"]
+        assert sources(shop.mail()) == ["static"] * 3
+        shop.clock += PAUSE
+        for _ in range(3):
+            assert sources(shop.mail()) == ["personal", "personal", "popular"]
+
+    def test_many_at_once_share_one_try(self, shop: Shop) -> None:
+        shop.store.failing["user"] = redis.ConnectionError("refused")
+        for _ in range(FAILURES):
+            shop.mail()
+        shop.clock += PAUSE
+        shop.store.asked.clear()
+
+        async def storm(client: httpx.AsyncClient) -> list[httpx.Response]:
+            asking = [client.get("/v1/blocks/weekly", params={"user_id": f"u{n}"}) for n in range(50)]
+            return list(await asyncio.gather(*asking))
+
+        answers = shop.visit(storm)
+        assert {answer.status_code for answer in answers} == {200}
+        assert shop.store.asked == ["user"]
+
+
+class TestSnapshot:
+    """What is kept for when the store is gone."""
+
+    def test_bestsellers_come_first_then_the_trend_then_the_newest(self) -> None:
+        rows = {"a": CatalogueRow(added_at=1), "b": CatalogueRow(), "c": CatalogueRow(added_at=3), "d": CatalogueRow()}
+        assert Snapshot(ScopeFeatures(["d", "b"], ["b"]), rows).fallback == ("b", "d", "c", "a")
+
+    def test_an_emptied_store_leaves_what_was_read_last(self, shop: Shop) -> None:
+        before = shop.snapshot.fallback
+        shop.store.popular = {}
+        asyncio.run(refresh(shop.snapshot, shop.store))  # type: ignore[arg-type]
+        assert shop.snapshot.fallback == before == (*ITEMS[2:10], "p00", "p01")
+
+    @pytest.mark.parametrize("reading", ["scopes", "catalogue"])
+    def test_a_failed_look_leaves_what_was_read_last(self, shop: Shop, reading: str) -> None:
+        before = shop.snapshot.fallback, dict(shop.snapshot.catalogue)
+        shop.store.popular = {"all": ScopeFeatures(["p19"], ["p19"])}
+        shop.store.failing[reading] = redis.ConnectionError("refused")
+        with pytest.raises(redis.ConnectionError):
+            asyncio.run(refresh(shop.snapshot, shop.store))  # type: ignore[arg-type]
+        assert (shop.snapshot.fallback, shop.snapshot.catalogue) == before
+
+
+class TestUser:
+    """`GET /v1/users/{user_id}`: what is known."""
+
+    def test_what_is_known_of_somebody(self, shop: Shop) -> None:
+        views = {"user_items": {"cart_items": ["p10"], "typical_price": None}, "user_activity": {"views_1h": 0}}
+        shop.store.views["u1"] = views, {"user_items": 1_700_000_000_123_456, "user_activity": 0}
+        answer = shop.get("/v1/users/u1")
+        assert (answer.status_code, answer.json()) == (200, {
+            "user_id": "u1", "known": True, "features": views,
+            "as_of": {"user_items": "2023-11-14T22:13:20.123Z", "user_activity": "1970-01-01T00:00:00.000Z"},
+        })  # fmt: skip
+
+    def test_somebody_never_seen(self, shop: Shop) -> None:
+        answer = shop.get("/v1/users/nobody")
+        assert (answer.status_code, answer.json()) == (
+            200, {"user_id": "nobody", "known": False, "features": {}, "as_of": {}},
+        )  # fmt: skip
+
+    @pytest.mark.parametrize("failure", [redis.ConnectionError("refused"), redis.TimeoutError("slow"), OSError("gone")])
+    def test_without_the_store_it_is_said_when_to_ask_again(self, shop: Shop, failure: Exception) -> None:
+        shop.store.failing["everything"] = failure
+        answer = shop.get("/v1/users/u1")
+        assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+        assert answer.json()["detail"] == "the online store does not answer; ask again"
+        assert int(answer.headers["retry-after"]) >= 1
+
+    @pytest.mark.xfail(reason="a slash in an id ends the route", strict=True)
+    def test_an_id_with_a_slash(self, shop: Shop) -> None:
+        answer = shop.get("/v1/users/a%2Fb")
+        assert (answer.status_code, answer.json().get("user_id")) == (200, "a/b")
+
+
+@settings(max_examples=100)
+@given(
+    st.text(min_size=1, max_size=20), st.text(max_size=40), st.text(max_size=20),
+    st.sampled_from(["json", "html", "text"]), st.sampled_from(list(LAYOUTS)),
+    st.sampled_from([*READINGS, "nothing"]), st.sampled_from(FAILURES_OF_REDIS[:-1]),
+)  # fmt: skip
+def test_a_known_layout_is_always_answered(
+    user_id: str, exclude: str, send_id: str, format_: str, layout: str, reading: str, failure: Exception
+) -> None:
+    shop = Shop()
+    shop.store.failing[reading] = failure
+    answer = shop.get(f"/v1/blocks/{layout}", user_id=user_id, exclude=exclude, send_id=send_id, format=format_)
+    assert answer.status_code == 200
+    assert "Thing p" in answer.text
+
+
+def test_a_layout_of_ones_own_is_answered_too() -> None:
+    shop = Shop({"mine": Layout("mine", (BlockPlan("trending", "Hot", count=2),) * 2)})
+    assert items(shop.mail("mine")) == [["p01", "p02"], ["p03", "p04"]]

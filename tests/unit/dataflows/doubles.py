@@ -1,0 +1,197 @@
+"""Doubles of what lies around the folds: what Redis holds, a clock, and one run of a flow's pure half.
+
+`Committed` does what `dataflows.store.Store` does with a micro-batch, in memory; a crash is a new run on the same
+`Committed`, or on a copy from before.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from dataflows.aggregate import DueSet
+from dataflows.aggregate_items import SEEN_KEY, FoldItems, SeenIds
+from dataflows.aggregate_people import FoldPeople
+from dataflows.aggregates.items import Item, unpack_scope
+from dataflows.aggregates.neighbours import Visit
+from dataflows.aggregates.people import Fact, User
+from dataflows.aggregates.popularity import Scope
+from dataflows.enrich import enrich
+from dataflows.stages import Aggregated, Received, Validated
+from dataflows.state import ReadStates, StateTable, visit_key
+from dataflows.validate import Validate
+from tests.given import FACTS, NOW
+
+DUE: Final = "due:{}"
+MANY: Final = 10**9
+
+
+class Clock:
+    """Microseconds that stand still until they are told otherwise."""
+
+    def __init__(self, now: int = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class Committed:
+    """Everything that a flow's commits left in Redis."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
+        self.states: dict[tuple[str, str], bytes] = {}
+        self.offsets: dict[int, int] = {}
+        self.outcomes: Counter[str] = Counter()
+        self.received = 0
+        self.letters: list[tuple[int, int]] = []
+        self.quarantined: list[tuple[str, str]] = []
+        self.sets: dict[str, dict[str, int]] = {}
+        self.lists: dict[str, list[bytes]] = {}
+        self.texts: dict[str, bytes] = {}
+        self.commits = 0
+
+    def commit(self, batch: Aggregated) -> None:
+        """Store a micro-batch; a row that is not newer than the one before would be dropped by Feast."""
+        self.commits += 1
+        stored = [(row, row.values) for row in batch.rows] + [(row, None) for row, _ in batch.quarantined]
+        for row, values in stored:
+            place = (row.entity, row.key)
+            before = self.rows.get(place, (-1, {}))
+            assert row.at > before[0], f"the row of {place} is of {row.at}, there is one of {before[0]}"
+            self.rows[place] = (row.at, before[1] if values is None else values)
+            self.states[place] = row.state
+        self.quarantined += [(row.key, rule) for row, rule in batch.quarantined]
+        self.letters += [(partition, offset) for partition, offset, _ in batch.refused]
+        for command, key, *arguments in batch.commands:
+            self.run(command, key, arguments)
+        self.outcomes.update(batch.outcomes)
+        self.received += batch.received
+        self.offsets.update(batch.offsets)
+
+    def run(self, command: str, key: str, arguments: list[Any]) -> None:
+        """Carry out a command of a commit."""
+        if command == "ZADD":
+            self.sets.setdefault(key, {}).update(zip(arguments[1::2], arguments[::2], strict=True))
+        elif command == "ZREM":
+            for member in arguments:
+                self.sets.get(key, {}).pop(member, None)
+        elif command == "RPUSH":
+            self.lists.setdefault(key, []).extend(arguments)
+        elif command == "LPOP":
+            del self.lists.get(key, [])[:1]
+        else:
+            assert command == "SET", command
+            self.texts[key] = arguments[0]
+
+    def read(self, entity: str) -> ReadStates:
+        """How a table reads the states of an entity."""
+        return lambda keys: [self.states.get((entity, key)) for key in keys]
+
+    def visits(self, users: list[str]) -> list[bytes | None]:
+        """How a table reads visits."""
+        return [self.texts.get(visit_key(user)) for user in users]
+
+    def zrangebyscore(self, key: str, low: str, high: int, start: int, num: int) -> list[bytes]:
+        """As Redis does; a `DueSet` is given this object as its client."""
+        assert low == "-inf"
+        due = sorted((at, member) for member, at in self.sets.get(key, {}).items() if at <= high)
+        return [member.encode() for _, member in due[start : start + num]]
+
+    def values(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """The rows without their times, which depend on how events were batched."""
+        return {place: row for place, (_, row) in self.rows.items()}
+
+    def copy(self) -> Committed:
+        """What a backup of this moment holds."""
+        return copy.deepcopy(self)
+
+
+class People:
+    """One process of the people flow, up to its store: all partitions, one fold each."""
+
+    def __init__(
+        self,
+        committed: Committed,
+        clock: Callable[[], int],
+        partitions: int = 2,
+        *,
+        user: type[User] = User,
+        fold: type[FoldPeople] = FoldPeople,
+        capacity: int = MANY,
+        commit: Callable[[Aggregated], None] | None = None,
+    ) -> None:
+        self.clock, self.commit = clock, commit or committed.commit
+        self.validate = Validate(clock, 300_000_000, MANY)
+        users = StateTable(committed.read("user"), user.unpack, user, capacity)
+        places = {partition: committed.offsets.get(partition, -1) for partition in range(partitions)}
+        self.folds = {
+            partition: fold(users, lambda number: DueSet(committed, DUE.format(number)), places)
+            for partition in range(partitions)
+        }
+
+    def take(self, batches: Iterable[Received], facts: dict[str, Fact] = FACTS) -> None:
+        """Fold micro-batches, and commit each."""
+        for batch in batches:
+            for enriched in enrich([self.validate(batch)], lambda _: facts):
+                for result in self.folds[batch.partition].fold([enriched], self.clock()):
+                    self.commit(result)
+
+    def expire(self) -> None:
+        """What timers do."""
+        for fold in self.folds.values():
+            for result in fold.expire(self.clock()):
+                self.commit(result)
+
+
+class Items:
+    """One process of the items flow, up to its store."""
+
+    def __init__(
+        self,
+        committed: Committed,
+        clock: Callable[[], int],
+        partitions: int = 2,
+        *,
+        fold: type[FoldItems] = FoldItems,
+        seen: int = MANY,
+        capacity: int = MANY,
+    ) -> None:
+        self.clock, self.commit = clock, committed.commit
+        self.validate = Validate(clock, 300_000_000, MANY)
+        self.fold = fold(
+            StateTable(committed.read("item"), Item.unpack, Item, capacity),
+            StateTable(committed.visits, Visit.unpack, Visit, capacity),
+            StateTable(committed.read("scope"), unpack_scope, Scope, capacity),
+            {
+                number: SeenIds(number, seen, committed.lists.get(SEEN_KEY.format(number), []))
+                for number in range(partitions)
+            },
+            DueSet(committed, DUE.format("items")),
+            {partition: committed.offsets.get(partition, -1) for partition in range(partitions)},
+        )
+
+    def take(self, batches: Sequence[Received]) -> None:
+        """Fold micro-batches of all partitions together, and commit them as one."""
+        validated: list[Validated] = [self.validate(batch) for batch in batches]
+        for result in self.fold.fold(validated, self.clock()):
+            self.commit(result)
+
+    def expire(self) -> None:
+        """What timers do."""
+        for result in self.fold.expire(self.clock()):
+            self.commit(result)
+
+
+def in_batches(partition: int, values: Sequence[bytes], sizes: Iterable[int], first: int = 0) -> list[Received]:
+    """The records of a partition from offset `first` on, cut into micro-batches of these sizes and the rest."""
+    batches, at = [], 0
+    for size in (*sizes, len(values)):
+        if at < len(values) and size > 0:
+            part = values[at : at + size]
+            batches.append(Received(partition, list(range(first + at, first + at + len(part))), list(part)))
+            at += len(part)
+    return batches

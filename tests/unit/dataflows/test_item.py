@@ -1,0 +1,199 @@
+"""An item's row: windows and trend against the oracle, its catalogue, and its state."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import msgspec
+import pytest
+
+from dataflows.aggregates.items import COUNTED, Item, pack_scope, unpack_scope
+from dataflows.aggregates.people import UnknownVersion
+from dataflows.aggregates.popularity import Scope
+from dataflows.events import DAY, HOUR, SECOND, Event
+from tests.given import NOW, an_event, histories, nows, seeds
+from tests.unit.dataflows.oracle import Arrival, item_stats
+from tests.unit.dataflows.proofs import fails, for_all, holds
+
+STATS = histories(kinds=tuple(COUNTED), days=20)
+
+
+def an_item(events: list[Event], now: int, item: type[Item] = Item) -> Item:
+    """What happened to item p1; each event once, as the flow hands it over."""
+    made = item()
+    for event in events:
+        count(made, event, now)
+    return made
+
+
+def count(item: Item, event: Event, now: int) -> None:
+    if any(line.item_id == "p1" for line in event.lines()):
+        item.tiles.count(COUNTED[event.type], event.at, now)
+
+
+@for_all(events=STATS, now=nows())
+def stats_equal_the_oracle(item: type[Item], events: list[Event], now: int) -> None:
+    row, _ = an_item(events, now, item).row(now, {})
+    expected = item_stats([Arrival(event, now) for event in events], "p1", now)
+    trend = expected.pop("trend")
+    assert {name: row[name] for name in expected} == expected
+    assert row["trend"] == pytest.approx(trend, abs=1e-6)
+
+
+@for_all(events=STATS, now=nows(), seed=seeds())
+def order_and_packing_change_nothing(item: type[Item], events: list[Event], now: int, seed: int) -> None:
+    chance = random.Random(seed)
+    made = item()
+    for event in chance.sample(events, len(events)):
+        if chance.random() < 0.2:
+            made = item.unpack(made.pack())
+        count(made, event, now)
+    assert item.unpack(made.pack()).row(now, {}) == an_item(events, now, item).row(now, {})
+
+
+@for_all(events=STATS, now=nows(), seed=seeds())
+def a_row_stays_as_it_is_until_it_is_due(item: type[Item], events: list[Event], now: int, seed: int) -> None:
+    packed = an_item(events, now, item).pack()
+    row, due = item.unpack(packed).row(now, {})
+    chance = random.Random(seed)
+    until = now + 30 * DAY if due is None else due
+    assert until > now
+    for moment in (until - 1, chance.randrange(now, until)):
+        assert item.unpack(packed).row(moment, {}) == (row, due)
+
+
+class OneTileMore(Item):
+    def row(self, now: int, theirs: Any) -> Any:
+        return super().row(now - HOUR, theirs)
+
+
+class HalfLifeOfTwoDays(Item):
+    def row(self, now: int, theirs: Any) -> Any:
+        values, due = super().row(now, theirs)
+        return {**values, "trend": values["trend"] ** 0.5}, due
+
+
+class DueAsTheWindowsAre(Item):
+    def row(self, now: int, theirs: Any) -> Any:
+        values, _ = super().row(now, theirs)
+        return values, self.tiles.totals(now).due
+
+
+class WithoutTiles(Item):
+    def pack(self) -> bytes:
+        return Item().pack()
+
+
+def test_stats_equal_the_oracle() -> None:
+    holds(stats_equal_the_oracle, Item)
+
+
+def test_order_and_packing_change_no_row() -> None:
+    holds(order_and_packing_change_nothing, Item, examples=300)
+
+
+def test_a_row_stays_as_it_is_until_it_is_due() -> None:
+    holds(a_row_stays_as_it_is_until_it_is_due, Item, examples=300)
+
+
+@pytest.mark.parametrize(
+    ("claim", "mutant"),
+    [
+        (stats_equal_the_oracle, OneTileMore),
+        (stats_equal_the_oracle, HalfLifeOfTwoDays),
+        (order_and_packing_change_nothing, WithoutTiles),
+        (a_row_stays_as_it_is_until_it_is_due, DueAsTheWindowsAre),
+    ],
+)
+def test_a_mutant_is_caught(claim: Any, mutant: type[Item]) -> None:
+    assert fails(claim, mutant)
+
+
+def described(*events: Event) -> dict[str, Any]:
+    item = Item()
+    for event in events:
+        item.describe(event, event.at)
+    return Item.unpack(item.pack()).row(NOW, {})[0]
+
+
+def a_description(number: int, **fields: Any) -> Event:
+    return an_event(
+        event_id=f"d{number}", type="item", user_id=None, item_id="p1", occurred_at=NOW + number * SECOND, **fields
+    )
+
+
+def test_what_a_description_leaves_out_stays_as_it_was() -> None:
+    row = described(
+        a_description(0, title="Lamp", price=20.0, list_price=25.0, brand="Lux", category="Home/Lamps", currency="EUR"),
+        a_description(1, price=18.0, url="https://shop.example/p1"),
+    )
+    assert (row["title"], row["price"], row["list_price"], row["brand"]) == ("Lamp", 18.0, 25.0, "Lux")
+    assert (row["category"], row["currency"], row["url"]) == ("Home/Lamps", "EUR", "https://shop.example/p1")
+
+
+def test_a_list_price_of_null_takes_it_away() -> None:
+    first = a_description(0, price=18.0, list_price=25.0)
+    assert described(first, a_description(1, list_price=None))["list_price"] is None
+    assert described(first, a_description(1))["list_price"] == 25.0
+
+
+def test_an_item_is_in_stock_and_new_unless_something_else_is_said() -> None:
+    row = described(a_description(0))
+    assert (row["in_stock"], row["added_at"]) == (True, NOW // SECOND)
+    row = described(a_description(0, in_stock=False, added_at=NOW - DAY))
+    assert (row["in_stock"], row["added_at"]) == (False, (NOW - DAY) // SECOND)
+
+
+def test_the_last_fall_of_the_price_and_return_into_stock_are_remembered() -> None:
+    row = described(a_description(0, price=20.0, in_stock=True))
+    assert (row["price_dropped_at"], row["restocked_at"]) == (None, None)
+    story = [
+        a_description(0, price=20.0),
+        a_description(1, price=15.0, in_stock=False),
+        a_description(2, price=16.0),
+        a_description(3, in_stock=True),
+        a_description(4, price=16.0, in_stock=True),
+    ]
+    row = described(*story)
+    assert (row["price_dropped_at"], row["restocked_at"]) == (NOW // SECOND + 1, NOW // SECOND + 3)
+    row = described(*story, a_description(5, price=1.0, in_stock=False), a_description(6, in_stock=True))
+    assert (row["price_dropped_at"], row["restocked_at"]) == (NOW // SECOND + 5, NOW // SECOND + 6)
+
+
+def test_an_older_description_does_not_undo_a_newer_one() -> None:
+    assert (
+        described(a_description(1, title="New", price=5.0), a_description(0, title="Old", price=9.0))["title"] == "New"
+    )
+
+
+@pytest.mark.xfail(strict=True, reason="an older description that comes later is passed over whole")
+def test_the_order_in_which_descriptions_arrive_changes_nothing() -> None:
+    story = [a_description(0, title="Old", brand="Lux", price=20.0), a_description(1, title="New", price=15.0)]
+    assert described(*story) == described(*reversed(story))
+
+
+@pytest.mark.xfail(strict=True, reason="of two descriptions at one moment the one that arrives last stays")
+def test_the_order_of_descriptions_at_one_moment_changes_nothing() -> None:
+    one, other = a_description(0, title="One"), a_description(0, title="Other")
+    assert described(one, other) == described(other, one)
+
+
+def test_a_state_of_another_version_is_refused_in_words() -> None:
+    _, *content = msgspec.msgpack.decode(Item().pack())
+    with pytest.raises(UnknownVersion, match="an item's state has version 7, this release reads 1"):
+        Item.unpack(msgspec.msgpack.encode((7, *content)))
+    _, *content = msgspec.msgpack.decode(pack_scope(Scope()))
+    with pytest.raises(UnknownVersion, match="a scope's state has version 0, this release reads 1"):
+        unpack_scope(msgspec.msgpack.encode((0, *content)))
+
+
+def test_a_state_carries_everything() -> None:
+    item = an_item([an_event(item_id="p1")], NOW)
+    item.row_at, item.binding, item.bindings = NOW, 3, {"p2": 2}
+    item.describe(a_description(0, title="Lamp", price=5.0), NOW)
+    again = Item.unpack(item.pack())
+    assert [getattr(again, name) for name in ("row_at", "binding", "bindings", "catalogue", "described_at")] == [
+        NOW, 3, {"p2": 2}, item.catalogue, NOW
+    ]  # fmt: skip
+    assert again.row(NOW, {"p2": 2}) == item.row(NOW, {"p2": 2})

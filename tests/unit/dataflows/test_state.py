@@ -1,0 +1,257 @@
+"""States and what else a flow keeps beside the features: tables, facts, ids that were seen, times that are due."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataflows.aggregate import EXPIRED_AT_ONCE, DueSet
+from dataflows.aggregate_items import SEEN_KEY, SeenIds
+from dataflows.aggregates.people import Fact
+from dataflows.state import FOUND_FOR, MISSING_FOR, CatalogueFacts, StateTable, entity_states, visit_key, visit_states
+from feature_repo.layout import ITEM, USER
+from tests.given import NOW, lists_of
+from tests.unit.dataflows.doubles import Committed
+from tests.unit.dataflows.proofs import fails, for_all, holds
+
+
+class Hashes:
+    """Redis, as far as states and facts are read from it: hashes and texts, and how often somebody asked."""
+
+    def __init__(self) -> None:
+        self.hashes: dict[bytes, dict[bytes, bytes]] = {}
+        self.texts: dict[str, bytes] = {}
+        self.asked: list[int] = []
+        self._queued: list[Any] = []
+
+    def put(self, layout: Any, key: str, **values: Any) -> None:
+        encoded = layout.encode(values, NOW)
+        self.hashes[layout.key(key)] = dict(zip(encoded[::2], encoded[1::2], strict=True))
+
+    def pipeline(self, transaction: bool) -> Hashes:
+        assert not transaction
+        return self
+
+    def execute_command(self, verb: str, key: bytes, *fields: bytes) -> None:
+        found = [self.hashes.get(key, {}).get(field) for field in fields]
+        assert verb in ("HGET", "HMGET")
+        self._queued.append(found if verb == "HMGET" else found[0])
+
+    def execute(self) -> list[Any]:
+        self.asked.append(len(self._queued))
+        answers, self._queued = self._queued, []
+        return answers
+
+    def mget(self, keys: list[str]) -> list[bytes | None]:
+        return [self.texts.get(key) for key in keys]
+
+
+class Box:
+    """A state: what was stored, and what was added since."""
+
+    def __init__(self, stored: bytes = b"") -> None:
+        self.content = stored
+
+
+LOADS = lists_of(30, tuple("abcdefgh"), tuple("abcdefgh"), (0, 1))
+
+
+@for_all(loads=LOADS, capacity=st.integers(0, 5))
+def states_are_never_lost_and_few_are_kept(table: Any, loads: list[tuple[str, str, int]], capacity: int) -> None:
+    """Each load changes its states and stores them before the next one, as the flows do."""
+    stored: dict[str, bytes] = {}
+    calls: list[list[str]] = []
+
+    def read(keys: list[str]) -> list[bytes | None]:
+        calls.append(keys)
+        return [stored.get(key) for key in keys]
+
+    made, expected = table(read, Box, Box, capacity), dict[str, bytes]()
+    for one, other, both in loads:
+        keys = {one, other} if both else {one}
+        calls.clear()
+        states = made.load(keys)
+        assert set(states) == keys
+        assert len(calls) <= 1
+        assert len(made) <= capacity + len(keys)
+        for key, state in states.items():
+            assert state.content == expected.get(key, b"")
+            state.content += b"."
+            expected[key] = stored[key] = state.content
+
+
+class ForgetsWhatIsInUse(StateTable[Any]):
+    def load(self, keys: Collection[str]) -> dict[str, Any]:
+        return {key: super(ForgetsWhatIsInUse, self).load([key])[key] for key in keys}
+
+
+class NeverForgets(StateTable[Any]):
+    def load(self, keys: Collection[str]) -> dict[str, Any]:
+        self._capacity = 100
+        return super().load(keys)
+
+
+class AlwaysNew(StateTable[Any]):
+    def load(self, keys: Collection[str]) -> dict[str, Any]:
+        return super().load(keys) | {key: self._new() for key in keys if self._capacity < 2}
+
+
+def test_states_are_never_lost_and_few_are_kept() -> None:
+    holds(states_are_never_lost_and_few_are_kept, StateTable, examples=300)
+
+
+@pytest.mark.parametrize("mutant", [ForgetsWhatIsInUse, NeverForgets, AlwaysNew])
+def test_a_table_that_is_wrong_is_caught(mutant: type[StateTable[Any]]) -> None:
+    assert fails(states_are_never_lost_and_few_are_kept, mutant)
+
+
+def test_the_least_recently_used_are_forgotten_first_and_misses_are_read_in_one_call() -> None:
+    calls: list[list[str]] = []
+
+    def read(keys: list[str]) -> list[bytes | None]:
+        calls.append(keys)
+        return [b"stored" if key == "b" else None for key in keys]
+
+    table = StateTable(read, Box, Box, 2)
+    first = table.load(["a", "b", "c"])
+    assert {key: state.content for key, state in first.items()} == {"a": b"", "b": b"stored", "c": b""}
+    again = table.load(["b"])
+    assert again["b"] is first["b"]
+    assert set(table.known("abc")) == {"b", "c"}
+    table.load(["c", "d"])
+    assert calls == [["a", "b", "c"], ["d"]]
+    table.load(["c"])
+    assert set(table.known("abcd")) == {"c", "d"}
+
+
+def test_states_are_read_from_beside_the_features_in_one_call() -> None:
+    redis = Hashes()
+    redis.put(USER, "u1", state=b"packed", views_1h=3)
+    redis.put(USER, "u2", views_1h=3)
+    read = entity_states(redis, USER)
+    assert read(["u1", "u2", "u3"]) == [b"packed", None, None]
+    assert redis.asked == [3]
+
+
+def test_visits_are_read_from_keys_of_their_own() -> None:
+    redis = Hashes()
+    redis.texts[visit_key("u1")] = b"packed"
+    assert visit_states(redis)(["u0", "u1"]) == [None, b"packed"]
+
+
+def test_facts_are_remembered_for_thirty_seconds_and_their_absence_for_one() -> None:
+    redis, seconds = Hashes(), [0.0]
+    redis.put(ITEM, "p1", category="Home", price=5.0, title="Lamp")
+    redis.put(ITEM, "p2", price=7.0)
+    facts = CatalogueFacts(redis, lambda: seconds[0])
+    assert facts({"p1", "p2", "p3"}) == {"p1": Fact("Home", 5.0), "p2": Fact(None, 7.0), "p3": Fact(None, None)}
+    redis.put(ITEM, "p1", category="Toys", price=6.0)
+    redis.put(ITEM, "p3", category="Toys")
+    assert facts(["p1", "p3"]) == {"p1": Fact("Home", 5.0), "p3": Fact(None, None)}
+    assert redis.asked == [3]
+    seconds[0] = MISSING_FOR
+    assert facts(["p1", "p3"]) == {"p1": Fact("Home", 5.0), "p3": Fact("Toys", None)}
+    seconds[0] = FOUND_FOR - 0.001
+    assert facts(["p1"]) == {"p1": Fact("Home", 5.0)}
+    seconds[0] = FOUND_FOR
+    assert facts(["p1"]) == {"p1": Fact("Toys", 6.0)}
+    assert redis.asked == [3, 1, 1]
+    assert facts([]) == {}
+
+
+def run(seen: SeenIds, committed: Committed, ids: list[str]) -> list[bool]:
+    """Add ids, and commit."""
+    new = [seen.add(each) for each in ids]
+    for command, key, *arguments in seen.commands():
+        committed.run(command, key, arguments)
+    return new
+
+
+COMMITS = lists_of(12, range(20), range(20), range(20))
+
+
+@for_all(commits=COMMITS, capacity=st.integers(3, 12), restarts=st.sets(st.integers(0, 12)))
+def ids_are_remembered_across_restarts(
+    seen_ids: type[SeenIds], commits: list[tuple[int, ...]], capacity: int, restarts: set[int]
+) -> None:
+    """A process that reloads at any moment answers as one that never stopped, unless a commit brings more ids than it
+    remembers.
+    """
+    steady, committed, elsewhere = seen_ids(3, capacity), Committed(), Committed()
+    restarted = seen_ids(3, capacity)
+    key = SEEN_KEY.format(3)
+    newest: list[str] = []
+    for place, commit in enumerate(commits):
+        if place in restarts:
+            restarted = seen_ids(3, capacity, committed.lists.get(key, []))
+        ids = [f"e{number}" for number in commit]
+        expected = []
+        for each in ids:
+            expected.append(each not in newest)
+            newest = newest if each in newest else [*newest, each][-capacity:]
+        assert run(restarted, committed, ids) == run(steady, elsewhere, ids) == expected
+        chunks = committed.lists.get(key, [])
+        assert sum(map(len, chunks)) // 8 <= capacity + max(map(len, chunks), default=0) // 8
+        assert chunks == elsewhere.lists.get(key, [])
+
+
+class PopsTooMuch(SeenIds):
+    def commands(self) -> Any:
+        out = super().commands()
+        return [*out, ("LPOP", self._key)] if len(self._sizes) > 1 else out
+
+
+class NeverPops(SeenIds):
+    def commands(self) -> Any:
+        return [command for command in super().commands() if command[0] != "LPOP"]
+
+
+class StoresNothingNew(SeenIds):
+    def add(self, event_id: str) -> bool:
+        new = super().add(event_id)
+        self._fresh = self._fresh[:1]
+        return new
+
+
+def test_ids_are_remembered_across_restarts_as_far_back_as_the_capacity() -> None:
+    holds(ids_are_remembered_across_restarts, SeenIds, examples=400)
+
+
+@pytest.mark.parametrize("mutant", [PopsTooMuch, NeverPops, StoresNothingNew])
+def test_ids_that_are_forgotten_too_early_or_never_are_caught(mutant: type[SeenIds]) -> None:
+    assert fails(ids_are_remembered_across_restarts, mutant)
+
+
+def test_a_chunk_is_dropped_only_when_all_of_it_is_out_of_reach() -> None:
+    seen, committed = SeenIds(0, 4), Committed()
+    run(seen, committed, ["a", "b"])
+    run(seen, committed, ["c", "d", "e"])
+    assert len(committed.lists[SEEN_KEY.format(0)]) == 2
+    run(seen, committed, ["f"])
+    assert len(committed.lists[SEEN_KEY.format(0)]) == 1 + 1
+    assert seen.commands() == []
+
+
+@given(
+    due=st.dictionaries(st.text("abc", max_size=2), st.one_of(st.none(), st.integers(0, 50))), now=st.integers(0, 50)
+)
+def test_who_is_due_is_told_the_longest_overdue_first(due: dict[str, int | None], now: int) -> None:
+    committed = Committed()
+    due_set = DueSet(committed, "due:0")
+    for command, key, *arguments in due_set.commands(dict.fromkeys(due, 7)) + due_set.commands(due):
+        committed.run(command, key, arguments)
+    times = {key: at for key, at in due.items() if at is not None and at <= now}
+    assert due_set.until(now) == sorted(times, key=lambda key: (times[key], key))
+
+
+def test_a_bounded_number_are_due_at_once() -> None:
+    committed = Committed()
+    due_set = DueSet(committed, "due:0")
+    ((command, key, *arguments),) = due_set.commands({f"u{n}": n for n in range(3 * EXPIRED_AT_ONCE)})
+    committed.run(command, key, arguments)
+    assert due_set.until(NOW) == [f"u{n}" for n in range(EXPIRED_AT_ONCE)]
+    assert due_set.commands({}) == []
