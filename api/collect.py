@@ -153,6 +153,8 @@ async def split_body(body: bytes, collector: Collector) -> list[bytes]:
         raise Problem(HTTPStatus.BAD_REQUEST, say) from None
     if len(raws) > MAX_EVENTS:
         say = f"the array has {len(raws):,} events; send at most {MAX_EVENTS:,} at once"
+        await collector.keep([Refused("collect", "size", say, "", body)])
+        COLLECTED.labels("refused").inc()
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, say)
     return raws
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import redis.asyncio
@@ -10,7 +11,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from api.known import CatalogueRow, Neighbour, ScopeFeatures, UserFeatures
-from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout, decode_value
+from api.metrics import UNREADABLE
+from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout, UnreadableValue
 
 USER_NAMES: Final = (
     "recent_items", "cart_items", "purchased_items", "wishlist_items", "top_categories", "country", "first_name",
@@ -30,52 +32,45 @@ class OnlineFeatures:
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
-        self._user_fields = USER.fields(USER_NAMES) + [USER.stamps[view] for view in USER_VIEWS]
-        self._catalogue_fields = ITEM.fields(CATALOGUE_NAMES)
-        self._neighbour_fields = ITEM.fields(["neighbours", "neighbour_weights"])
-        self._scope_fields = SCOPE.fields(["items", "bestsellers"])
 
     async def user(self, user_id: str) -> UserFeatures:
         """What blocks need to know of a user."""
-        found: Any = await self._client.execute_command("HMGET", USER.key(user_id), *self._user_fields)
-        values = {
-            name: value
-            for name, raw in zip(USER_NAMES, found, strict=False)
-            if (value := decode_value(raw)) is not None
-        }
+        fields = [*USER.fields(USER_NAMES), *(USER.stamps[view] for view in USER_VIEWS)]
+        found: Any = await self._client.execute_command("HMGET", USER.key(user_id), *fields)
+        known = dict(zip(USER_NAMES, _read_row(USER, USER_NAMES, found[: len(USER_NAMES)]), strict=True))
         stamps = {USER.stamps[view]: raw for view, raw in zip(USER_VIEWS, found[len(USER_NAMES) :], strict=True) if raw}
         times = USER.decode(stamps)[1].values()
+        values = {name: value for name, value in known.items() if value is not None}
         return UserFeatures(as_of=max(times, default=None), **values)
 
     async def scopes(self, names: Collection[str]) -> dict[str, ScopeFeatures]:
         """What is popular in each scope."""
-        rows = await self._read(SCOPE, names, self._scope_fields)
-        return {name: ScopeFeatures(*(decode_value(raw) or () for raw in row)) for name, row in rows.items()}
+        rows = await self._read(SCOPE, names, ("items", "bestsellers"))
+        return {name: ScopeFeatures(*(value or () for value in row)) for name, row in rows.items()}
 
     async def neighbours(self, item_ids: Collection[str]) -> dict[str, list[Neighbour]]:
         """What goes with each item, best first."""
-        rows = await self._read(ITEM, item_ids, self._neighbour_fields)
+        rows = await self._read(ITEM, item_ids, ("neighbours", "neighbour_weights"))
         return {
-            item_id: [
-                Neighbour(*pair) for pair in zip(decode_value(ids) or (), decode_value(weights) or (), strict=False)
-            ]
+            item_id: [Neighbour(*pair) for pair in zip(ids or (), weights or (), strict=False)]
             for item_id, (ids, weights) in rows.items()
         }
 
     async def catalogue(self, item_ids: Collection[str]) -> dict[str, CatalogueRow]:
         """What mails show of items."""
-        rows = await self._read(ITEM, item_ids, self._catalogue_fields)
-        return {item_id: CatalogueRow(*map(decode_value, row)) for item_id, row in rows.items()}
+        rows = await self._read(ITEM, item_ids, CATALOGUE_NAMES)
+        return {item_id: CatalogueRow(*row) for item_id, row in rows.items()}
 
     async def everything(self, user_id: str) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
         """All that is known of a user, by view, and the time of each view (microseconds); states are left out."""
         found: Any = await self._client.execute_command("HGETALL", USER.key(user_id))
         pairs = found if isinstance(found, Mapping) else dict(zip(found[::2], found[1::2], strict=True))
-        values, times = USER.decode(pairs)
+        times = USER.decode({stamp: pairs[stamp] for stamp in USER.stamps.values() if stamp in pairs})[1]
         views: dict[str, dict[str, Any]] = {}
-        for name, value in values.items():
-            if (view := USER.columns[name].view) != "user_state":
-                views.setdefault(view, {})[name] = value
+        for column in USER.columns.values():
+            if column.field in pairs and column.view != "user_state":
+                (value,) = _read_row(USER, (column.name,), (pairs[column.field],))
+                views.setdefault(column.view, {})[column.name] = value
         return views, {view: at for view, at in times.items() if view != "user_state"}
 
     async def outcomes(self, flow: str) -> dict[str, int]:
@@ -91,13 +86,27 @@ class OnlineFeatures:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _read(self, layout: EntityLayout, keys: Collection[str], fields: list[bytes]) -> dict[str, Any]:
+    async def _read(self, layout: EntityLayout, keys: Collection[str], names: Sequence[str]) -> dict[str, list[Any]]:
         if not keys:
             return {}
+        fields = layout.fields(names)
         pipeline = self._client.pipeline(transaction=False)
         for key in keys:
             pipeline.execute_command("HMGET", layout.key(key), *fields)
-        return dict(zip(keys, await pipeline.execute(), strict=True))
+        return {key: _read_row(layout, names, row) for key, row in zip(keys, await pipeline.execute(), strict=True)}
+
+
+def _read_row(layout: EntityLayout, names: Sequence[str], raws: Sequence[bytes | None]) -> list[Any]:
+    """The values of some features; one that cannot be read is missing, since a mail does well without it."""
+    values = []
+    for name, raw in zip(names, raws, strict=True):
+        try:
+            values.append(layout.columns[name].read(raw))
+        except UnreadableValue as error:
+            UNREADABLE.inc()
+            logging.getLogger(__name__).warning("%s", error)
+            values.append(None)
+    return values
 
 
 def connect(redis_url: str) -> redis.asyncio.Redis:

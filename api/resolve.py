@@ -41,13 +41,14 @@ def seeds_wanted(user: UserFeatures) -> list[str]:
     return list(seeds(Known(user, {}, {})))
 
 
-def offers(layout: Layout, known: Known) -> list[Offer]:
+def offers(layout: Layout, known: Known, excluded: Collection[str] = ()) -> list[Offer]:
     """The ladders of a layout's blocks, each rung cut to what could possibly be needed of it."""
-    most = LOOKED_AT + sum(plan.count for plan in layout.blocks) + len(known.user.purchased_items)
+    out = len(known.user.purchased_items) + len(known.user.cart_items) + len(excluded)
+    most = LOOKED_AT + sum(plan.count for plan in layout.blocks) + out
     found = []
     for plan in layout.blocks:
         kind = KINDS[plan.block]
-        rungs = [Rung(source, candidates[:most]) for source, candidates in kind.rungs(known)]
+        rungs = [rung._replace(candidates=rung.candidates[:most]) for rung in kind.rungs(known)]
         found.append(Offer(plan, kind, rungs))
     return found
 
@@ -86,7 +87,7 @@ def fill(
     shown: set[str] = set()
     blocks = []
     for plan, kind, rungs in found:
-        source = rungs[-1].source
+        source, first_choice = rungs[-1].source, False
         chosen: list[Candidate] = []
         for rung in rungs:
             fresh = (
@@ -97,12 +98,12 @@ def fill(
             )
             picked = list(islice(fresh, plan.count - len(chosen)))
             if picked and not chosen:
-                source = rung.source
+                source, first_choice = rung.source, rung.first_choice
             chosen += picked
             shown.update(candidate.item_id for candidate in picked)
             if len(chosen) >= plan.count or (chosen and not kind.mixes):
                 break
-        title = plan.title if source == "personal" else plan.fallback_title or plan.title
+        title = plan.title if first_choice else plan.fallback_title or plan.title
         items = tuple(_item(position, each, catalogue) for position, each in enumerate(chosen, start=1))
         blocks.append(Block(plan.block, title, source, items))
     return tuple(blocks)

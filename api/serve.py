@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timezone
 from enum import Enum
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import redis
 from fastapi import APIRouter, Query, Response
@@ -17,13 +17,15 @@ from api import resolve
 from api.answer import Answer, Block
 from api.breaker import Breaker
 from api.features import OnlineFeatures
-from api.known import Known, ScopeFeatures, UserFeatures
+from api.known import CatalogueRow, Known, ScopeFeatures, UserFeatures
 from api.layout import Layout
 from api.metrics import BLOCKS, BLOCKS_SECONDS, DEGRADED
 from api.problems import Problem
 from api.render import render_html, render_json, render_text
 from api.snapshot import Snapshot
 from dataflows.events import to_rfc3339
+
+NOTHING: Final = CatalogueRow()
 
 
 class Format(str, Enum):
@@ -97,15 +99,18 @@ class BlockServer:
             self._features.neighbours(resolve.seeds_wanted(user)),
         )
         known = Known(user, scopes, neighbours, self._snapshot.fallback)
-        found = resolve.offers(layout, known)
+        found = resolve.offers(layout, known, excluded)
         catalogue = await self._features.catalogue(resolve.items_wanted(found))
+        for item_id, row in self._snapshot.catalogue.items():
+            if item_id in catalogue and catalogue[item_id] == NOTHING:  # the store was emptied
+                catalogue[item_id] = row
         return user.as_of, resolve.fill(found, user, catalogue, excluded)
 
     def _plain(self, layout: Layout, excluded: Collection[str]) -> tuple[Block, ...]:
         """The blocks from the snapshot alone."""
         nobody = UserFeatures()
         no_scopes: dict[str, ScopeFeatures] = {}
-        found = resolve.offers(layout, Known(nobody, no_scopes, {}, self._snapshot.fallback))
+        found = resolve.offers(layout, Known(nobody, no_scopes, {}, self._snapshot.fallback), excluded)
         return resolve.fill(found, nobody, self._snapshot.catalogue, excluded)
 
 
@@ -136,7 +141,7 @@ def routes(server: BlockServer, features: OnlineFeatures) -> APIRouter:
                 return Response(render_text(answer), headers=fresh, media_type="text/plain")
             return Response(render_json(answer), headers=fresh, media_type="application/json")
 
-    @router.get("/users/{user_id}")
+    @router.get("/users/{user_id:path}")
     async def user(user_id: str) -> dict[str, Any]:
         """What is known of a user: every feature by view, and of when each view is."""
         try:

@@ -93,6 +93,7 @@ class FoldItems:
         batches = [batch for batch in batches if batch.offset >= 0]
         if not batches:
             return []
+        self._shrink()
         result = Aggregated(tuple(self._seen))
         applied = self._sift(batches, result, now)
         visits = self._visits.load({event.key for event in applied if event.type in STRENGTHS})
@@ -111,11 +112,16 @@ class FoldItems:
         due = self._due.until(now)
         if not due:
             return []
+        self._shrink()
         result = Aggregated(tuple(self._seen))
         touch = _Touch(self._items.load(due), self._scopes.load, now)
         touch.items_at = dict.fromkeys(due, 0)
         self._emit(result, touch, now)
         return [result]
+
+    def _shrink(self) -> None:
+        for table in (self._items, self._visits, self._scopes):
+            table.shrink()
 
     def _sift(self, batches: list[Validated], result: Aggregated, now: int) -> list[Event]:
         """The events that are neither repeated nor late, in order; what became of the rest is counted."""
@@ -144,7 +150,7 @@ class FoldItems:
         due: dict[str, int | None] = {}
         for item_id, at in touch.items_at.items():
             item = touch.items[item_id]
-            near = self._items.known(item.bindings)
+            near = self._items.peek(item.bindings)
             values, due[item_id] = item.row(now, {other: each.binding for other, each in near.items()})
             item.row_at = max(item.row_at + 1, at)
             result.rows.append(Row("item", item_id, item.row_at, values, item.pack()))
@@ -163,7 +169,6 @@ class _Touch:
         self.items_at: dict[str, int] = {}
         self.visited: set[str] = set()
         self._countries: dict[str, Scope] = {}
-        self._counted_in: defaultdict[str, set[str]] = defaultdict(set)
         self._placed: defaultdict[str, list[tuple[str, float, int]]] = defaultdict(list)
 
     def apply(self, event: Event, visit: Visit | None) -> None:
@@ -181,7 +186,6 @@ class _Touch:
                 self._saw(item_id, at)
                 if country:
                     self._country(country).count(item_id, at, WEIGHTS[counted], event.type == "purchase", self._now)
-                    self._counted_in[country].add(item_id)
             if strength and visit is not None:
                 self._meet(event.key, visit, item_id, at, strength)
 
@@ -192,12 +196,12 @@ class _Touch:
 
     def settled(self) -> list[tuple[str, Scope]]:
         """The scopes that changed, brought up to date."""
-        scopes = self._load_scopes(self._placed.keys() | self._counted_in.keys())
+        scopes = self._load_scopes(self._placed.keys() | self._countries.keys())
         for name, scope in scopes.items():
             for placed in self._placed.get(name, ()):
                 scope.place(*placed, self._now)
-            if name in self._counted_in:
-                scope.settle(self._counted_in[name], self._now)
+            if name in self._countries:
+                scope.settle(self._now)
         return sorted(scopes.items())
 
     def _country(self, name: str) -> Scope:
@@ -207,9 +211,9 @@ class _Touch:
 
     def _describe(self, item_id: str, event: Event) -> None:
         item = self.items[item_id]
-        before = set(scopes_of(item.catalogue.get("category")))
+        before = set(scopes_of(item.said("category")))
         item.describe(event, event.at)
-        for name in before - set(scopes_of(item.catalogue.get("category"))):
+        for name in before - set(scopes_of(item.said("category"))):
             self._placed[name].append((item_id, 0.0, 0))
         self._saw(item_id, event.at)
 
@@ -232,7 +236,7 @@ def _items_met(applied: list[Event], visits: dict[str, Visit]) -> set[str]:
     """Every item that the events may touch: their own, and those of the visits they belong to."""
     met: set[str] = set()
     for event in applied:
-        met.update(line.item_id for line in event.lines())
+        met.update([event.item_id or ""] if event.type == "item" else (line.item_id for line in event.lines()))
     for visit in visits.values():
         met.update(visit.strengths)
     return met

@@ -27,6 +27,7 @@ class FoldPeople:
 
     def fold(self, batches: list[Enriched], now: int) -> list[Aggregated]:
         """What some micro-batches of the partition come to, one commit each."""
+        self._users.shrink()
         if self._partition is None:
             self._partition = batches[0].batch.partition
             self._due = self._due_of(self._partition)
@@ -57,7 +58,7 @@ class FoldPeople:
         if refused:
             outcomes["refused"] = len(refused)
         self._counted = max(counted, batch.offset)
-        result = Aggregated((partition,), {partition: batch.offset}, outcomes.total(), outcomes, refused)
+        result = Aggregated((partition,), {partition: self._counted}, outcomes.total(), outcomes, refused)
         self._emit(result, {key: users[key] for key in newest}, newest, now)
         return result
 
@@ -65,6 +66,7 @@ class FoldPeople:
         """Rows of the users for whom a tile left a window since."""
         if self._partition is None or not (due := self._due.until(now)):
             return []
+        self._users.shrink()
         result = Aggregated((self._partition,))
         self._emit(result, self._users.load(due), {}, now)
         return [result]

@@ -151,24 +151,12 @@ def parse(raw: bytes, now: int, *, max_skew: int = MAX_SKEW, stage: str = "valid
     if len(raw) > MAX_EVENT_BYTES:
         reason = f"the event has {len(raw):,} bytes; an event may have {MAX_EVENT_BYTES:,}: send less text in it"
         return Refused(stage, "size", reason, "", raw)
-    try:
-        event = _read_event(raw)
-    except msgspec.ValidationError as error:
-        if "unknown field" not in str(error):
-            return _refuse(stage, str(error), raw)
-        try:
-            event = _read_with_unknown_keys(raw)
-        except msgspec.ValidationError as again:
-            return _refuse(stage, str(again), raw)
-        except RecursionError:
-            return Refused(stage, "format", "the JSON is nested too deeply", "", raw)
-    except msgspec.DecodeError as error:
-        return Refused(stage, "format", _explain_json(str(error), raw), "", raw)
-    except UnicodeDecodeError:
-        return Refused(stage, "format", "not JSON: the text is not UTF-8", "", raw)
-    except RecursionError:
-        return Refused(stage, "format", "the JSON is nested too deeply", "", raw)
-    if b"\\" in raw and (found := _control_character(event)):
+    event = _read(raw, stage)
+    if isinstance(event, Refused):
+        return event
+    escaped = b"\\" in raw
+    ids = f"{event.event_id}{event.user_id}{event.anonymous_id}{event.item_id}{event.order_id}"
+    if (escaped or event.items or not ids.isprintable()) and (found := _control_character(event, escaped=escaped)):
         reason = f"{found} holds a control character (such as NUL); send plain text"
         return Refused(stage, "format", reason, found, raw)
     if event.at > now + max_skew:
@@ -210,6 +198,25 @@ def to_rfc3339(micros: int) -> str:
     """A moment in microseconds since 1970 as RFC 3339 in UTC, to the millisecond."""
     moment = datetime.fromtimestamp(micros // 1000 / 1000, timezone.utc)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _read(raw: bytes, stage: str) -> Event | Refused:
+    """The event of `raw`, or why it cannot be read. Unknown keys cost a second look, since they are rare."""
+    try:
+        try:
+            return _read_event(raw)
+        except msgspec.ValidationError as error:
+            if "unknown field" not in str(error):
+                return _refuse(stage, str(error), raw)
+            return _read_with_unknown_keys(raw)
+    except msgspec.ValidationError as error:
+        return _refuse(stage, str(error), raw)
+    except msgspec.DecodeError as error:
+        return Refused(stage, "format", _explain_json(str(error), raw), "", raw)
+    except UnicodeDecodeError:
+        return Refused(stage, "format", "not JSON: the text is not UTF-8", "", raw)
+    except RecursionError:
+        return Refused(stage, "format", "the JSON is nested too deeply", "", raw)
 
 
 def _read_with_unknown_keys(raw: bytes) -> Event:
@@ -271,16 +278,32 @@ def _plain(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _control_character(event: Event) -> str:
-    """The first field that holds NUL, or an identifier that holds any control character; empty if none does."""
-    for name in Event.__struct_fields__:
+def _control_character(event: Event, *, escaped: bool) -> str:
+    """The first field that holds NUL, or an identifier that holds any control character; empty if none does.
+
+    JSON can only hold such a character escaped, so that text without a backslash needs no look; identifiers become
+    keys, and have no room for invisible characters of any kind.
+    """
+    for name in _IDS:
         found = getattr(event, name)
-        if isinstance(found, str):
-            if "\x00" in found or (name.endswith("_id") and not found.isprintable()):
-                return name
-        elif name == "items":
-            if any(not line.item_id.isprintable() for line in found):
-                return name
-        elif isinstance(found, dict) and found and "\\u0000" in msgspec.json.encode(found).decode():
+        if found is not None and not found.isprintable():
             return name
+    if any(not line.item_id.isprintable() for line in event.items):
+        return "items"
+    if escaped:
+        for name in _TEXTS:
+            if _holds_nul(getattr(event, name)):
+                return name
     return ""
+
+
+_IDS: Final = ("event_id", "user_id", "anonymous_id", "item_id", "order_id")
+_TEXTS: Final = tuple(name for name in Event.__struct_fields__ if name not in (*_IDS, "items"))
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any(_holds_nul(key) or _holds_nul(each) for key, each in value.items())
+    return isinstance(value, list) and any(map(_holds_nul, value))

@@ -11,7 +11,7 @@ Without a mapping, columns are called as the fields are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -38,15 +38,18 @@ def load_mapping(path: Path) -> dict[str, RowReader]:
     """The mapping in a YAML file.
 
     Raises:
-        MappingError: it names a field that an event does not have, or a way of reading that does not exist.
+        MappingError: it is no YAML, or names a field or a way of reading that does not exist.
     """
-    content = yaml.safe_load(path.read_text())
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise MappingError(f"{path} is no YAML: {error}") from None
     if not isinstance(content, dict):
         raise MappingError(f"{path}: a mapping has a line `field: column` for each field")
     return {field: _reader(path, field, how) for field, how in content.items()}
 
 
-def identity(columns: list[str]) -> dict[str, RowReader]:
+def identity(columns: Iterable[str]) -> dict[str, RowReader]:
     """The mapping of a file whose columns are called as the fields are; others go to `properties`."""
     return {
         column if column in KNOWN_KEYS else f"properties.{column}": _column(column) for column in columns
@@ -54,10 +57,19 @@ def identity(columns: list[str]) -> dict[str, RowReader]:
 
 
 def apply_mapping(mapping: Mapping[str, RowReader], row: Mapping[str, Any]) -> dict[str, Any]:
-    """The event of a row; fields without a value are left out."""
+    """The event of a row; fields without a value are left out.
+
+    Raises:
+        MappingError: the row lacks a column that the mapping names.
+    """
     event: dict[str, Any] = {}
     for field, read in mapping.items():
-        value = read(row)
+        try:
+            value = read(row)
+        except KeyError as error:
+            raise MappingError(
+                f"{field} is mapped to {error}, which row {row.get('row', 0)} of the file has not"
+            ) from None
         if value is None or value != value:  # NaN is how tables write "nothing"
             continue
         outer, _, inner = field.partition(".")

@@ -10,6 +10,7 @@ import gzip
 import os
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -33,13 +34,16 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a file as dictionaries; `row` counts them from 0.
 
     Raises:
-        MappingError: the kind of file is not known.
+        MappingError: the kind of file is not known, or an entry is no JSON object.
     """
     name = path.name.removesuffix(".gz")
     if name.endswith((".jsonl", ".ndjson", ".json")):
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
             for number, line in enumerate(filter(None, map(bytes.strip, lines))):
-                yield {**msgspec.json.decode(line), "row": number}
+                try:
+                    yield {**msgspec.json.decode(line, type=dict[str, Any]), "row": number}
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    raise MappingError(f"{path}: entry {number + 1} is no JSON object: {error}") from None
         return
     if name.endswith(".csv"):
         table = pyarrow.csv.read_csv(path)
@@ -58,10 +62,13 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 def read_events(path: Path, mapping: dict[str, RowReader] | None) -> list[dict[str, Any]]:
     """The events of a file in order of time, `occurred_at` in whole microseconds where it can be read."""
     events = []
+    known: dict[tuple[str, ...], dict[str, RowReader]] = {}
     for row in read_rows(path):
-        if mapping is None:
-            mapping = identity([column for column in row if column != "row"])
-        event = apply_mapping(mapping, row)
+        chosen = mapping
+        if chosen is None:  # each line of JSON may have keys of its own
+            columns = tuple(row)[:-1]
+            chosen = known[columns] if columns in known else known.setdefault(columns, identity(columns))
+        event = apply_mapping(chosen, row)
         for field in ("occurred_at", "added_at"):
             event[field] = _micros(event.get(field), field)
             if event[field] is None:
@@ -117,10 +124,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", metavar="STREAM_URL", help="another stream than INLAY_STREAM_URL")
     chosen = parser.parse_args(arguments)
     try:
-        speed = float("inf") if chosen.speed == "max" else float(chosen.speed)
+        speed = _speed(chosen.speed)
         stream = open_stream(chosen.to or flow_settings(os.environ).stream_url)
         events = read_events(chosen.file, load_mapping(chosen.map) if chosen.map else None)
-    except (MappingError, SettingError, StreamError, OSError, ValueError, KeyError) as error:
+    except (MappingError, SettingError, StreamError, OSError, EOFError, zlib.error, ValueError) as error:
         print(f"replay: {error}", file=sys.stderr)  # noqa: T201  # a command speaks on its terminal
         return 2
     if chosen.end_at_now:
@@ -131,6 +138,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seconds = max(time.monotonic() - started, 1e-9)
     print(f"{len(events):,} events published in {seconds:.1f} s: {len(events) / seconds:,.0f} events/s")  # noqa: T201
     return 0
+
+
+def _speed(text: str) -> float:
+    speed = float("inf") if text == "max" else float(text)
+    if not speed > 0:
+        raise ValueError(f"--speed {text}: write a number above 0, or max")
+    return speed
 
 
 def _moment(event: dict[str, Any]) -> int:

@@ -6,6 +6,7 @@ so that a misspelt setting is an error at the start and never a silent default.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
@@ -119,7 +120,9 @@ def split_query(url: str) -> tuple[str, dict[str, str]]:
 def _read(setting: Setting, environ: Mapping[str, str]) -> Any:
     text = environ.get(setting.name, "").strip() or setting.default
     if setting.read is bool:
-        return text.lower() in ("1", "true", "yes", "on")
+        if text.lower() not in _SWITCH:
+            raise SettingError(f"{setting.name}={text!r} is neither on nor off; write 1 or 0")
+        return _SWITCH[text.lower()]
     if setting.read == "words":
         return tuple(word for part in text.split(",") if (word := part.strip()))
     if setting.read == "range":
@@ -136,12 +139,27 @@ def _read(setting: Setting, environ: Mapping[str, str]) -> Any:
     return number
 
 
+_SWITCH: Final = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "": False,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+_RANGE: Final = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
+
+
 def _range(name: str, text: str) -> tuple[int, ...]:
-    """`0-3,6` as `(0, 1, 2, 3, 6)`."""
+    """`0-3,6` as `(0, 1, 2, 3, 6)`; nothing as `()`."""
     found: set[int] = set()
-    for part in filter(None, text.replace(" ", "").split(",")):
-        first, _, last = part.partition("-")
-        if not first.isdigit() or not (last or first).isdigit():
+    for part in text.replace(" ", "").split(",") if text else ():
+        parts = _RANGE.fullmatch(part)
+        first, last = (int(parts[1]), int(parts[2] or parts[1])) if parts else (1, 0)
+        if first > last:
             raise SettingError(f"{name}={text!r} names no partitions; write them as 0-3 or 0,2")
-        found.update(range(int(first), int(last or first) + 1))
+        found.update(range(first, last + 1))
     return tuple(sorted(found))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import redis
 
 from dataflows.aggregates.people import Fact
-from feature_repo.layout import ITEM, EntityLayout, decode_value
+from feature_repo.layout import ITEM, EntityLayout
 
 State = TypeVar("State")
 FOUND_FOR: Final = 30.0
 MISSING_FOR: Final = 1.0
+MOST_FACTS: Final = 200_000
 VISIT_TTL_SECONDS: Final = 7200
 """How long a visit is kept in Redis: four times the pause that ends it."""
 
@@ -22,13 +23,13 @@ ReadStates: TypeAlias = Callable[[list[str]], list[bytes | None]]
 
 def entity_states(client: redis.Redis, layout: EntityLayout) -> ReadStates:
     """How the states beside an entity's features are read: the feature `state`, in one pipelined call."""
-    field = layout.fields(["state"])[0]
+    state = layout.columns["state"]
 
     def read(keys: list[str]) -> list[bytes | None]:
         pipeline = client.pipeline(transaction=False)
         for key in keys:
-            pipeline.execute_command("HGET", layout.key(key), field)
-        return [decode_value(raw) for raw in pipeline.execute()]
+            pipeline.execute_command("HGET", layout.key(key), state.field)
+        return [state.read(raw) for raw in pipeline.execute()]
 
     return read
 
@@ -46,8 +47,8 @@ def visit_key(user: str) -> str:
 class StateTable(Generic[State]):
     """States by key.
 
-    A state that is handed out is changed in place and stored by the micro-batch that changed it. The least recently
-    used are forgotten at the next load, when everything before has been stored.
+    A state that is handed out is changed in place and stored by the micro-batch that changed it. Until then it must
+    stay in memory, so nothing is forgotten but by `shrink`, which a fold calls before it begins.
 
     Args:
         read: the stored states of some keys, in one call.
@@ -63,8 +64,6 @@ class StateTable(Generic[State]):
 
     def load(self, keys: Collection[str]) -> dict[str, State]:
         """The states of `keys`; those not in memory are read in one pipelined call."""
-        for _ in range(len(self._states) - self._capacity):
-            self._states.popitem(last=False)
         missing = [key for key in keys if key not in self._states]
         if missing:
             for key, packed in zip(missing, self._read(missing), strict=True):
@@ -75,9 +74,18 @@ class StateTable(Generic[State]):
             self._states.move_to_end(key)
         return found
 
-    def known(self, keys: Iterable[str]) -> dict[str, State]:
-        """Those of `keys` that are in memory."""
-        return {key: self._states[key] for key in keys if key in self._states}
+    def peek(self, keys: Collection[str]) -> dict[str, State]:
+        """The states of `keys` to look at, not to change; those not in memory are read, and not kept."""
+        found = {key: self._states[key] for key in keys if key in self._states}
+        missing = [key for key in keys if key not in found]
+        for key, packed in zip(missing, self._read(missing) if missing else (), strict=True):
+            found[key] = self._new() if packed is None else self._unpack(packed)
+        return found
+
+    def shrink(self) -> None:
+        """Forget the least recently used states beyond the capacity; everything must have been stored before."""
+        for _ in range(len(self._states) - self._capacity):
+            self._states.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._states)
@@ -93,23 +101,24 @@ class CatalogueFacts:
 
     def __init__(self, client: redis.Redis, monotonic: Callable[[], float]) -> None:
         self._client, self._monotonic = client, monotonic
-        self._fields = ITEM.fields(["category", "price"])
+        self._columns = [ITEM.columns[name] for name in ("category", "price")]
         self._facts: dict[str, tuple[float, Fact]] = {}
 
     def __call__(self, item_ids: Collection[str]) -> dict[str, Fact]:
         """The facts of `item_ids`; what is unknown has none of its fields."""
         now = self._monotonic()
+        if len(self._facts) > MOST_FACTS:
+            self._facts.clear()
         missing = [item_id for item_id in item_ids if self._facts.get(item_id, (0.0,))[0] <= now]
         if missing:
             pipeline = self._client.pipeline(transaction=False)
             for item_id in missing:
-                pipeline.execute_command("HMGET", ITEM.key(item_id), *self._fields)
+                pipeline.execute_command("HMGET", ITEM.key(item_id), *(column.field for column in self._columns))
             for item_id, found in zip(missing, pipeline.execute(), strict=True):
                 self._facts[item_id] = self._fact(found, now)
         return {item_id: self._facts[item_id][1] for item_id in item_ids}
 
-    @staticmethod
-    def _fact(found: list[Any], now: float) -> tuple[float, Fact]:
-        category, price = map(decode_value, found)
+    def _fact(self, found: list[Any], now: float) -> tuple[float, Fact]:
+        category, price = (column.read(raw) for column, raw in zip(self._columns, found, strict=True))
         known = category is not None or price is not None
         return now + (FOUND_FOR if known else MISSING_FOR), Fact(category, price)

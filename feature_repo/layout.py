@@ -8,7 +8,7 @@ function, value protobufs and definitions, take a fraction of that. A contract t
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import mmh3
@@ -17,6 +17,7 @@ from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Array, Bool, Bytes, Float64, Int64, String, UnixTimestamp
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from feature_repo import features
@@ -24,45 +25,70 @@ from feature_repo import features
 PROJECT: Final = "inlay"
 SECOND: Final = 1_000_000
 
+INT64_MIN: Final = -(2**63)
+"""What Feast itself writes for a time that is missing."""
+
 _SMALL_INTS: Final = tuple(Value(int64_val=number).SerializeToString() for number in range(1024))
 
-
-def _encode_int(number: int) -> bytes:
-    return _SMALL_INTS[number] if 0 <= number < 1024 else bytes(Value(int64_val=number).SerializeToString())
-
-
-def _scalar(field: str) -> Callable[[Any], bytes]:
-    make: Any = Value  # its stub knows no field by a name held in a variable
-    return lambda value: bytes(make(**{field: value}).SerializeToString())
-
-
-def _array(field: str) -> Callable[[Any], bytes]:
-    make: Any = Value
-    return lambda values: bytes(make(**{field: {"val": values}}).SerializeToString())
-
-
-_ENCODERS: Final[Mapping[Any, Callable[[Any], bytes]]] = {
-    Int64: _encode_int,
-    Float64: _scalar("double_val"),
-    String: _scalar("string_val"),
-    Bool: _scalar("bool_val"),
-    Bytes: _scalar("bytes_val"),
-    UnixTimestamp: _scalar("unix_timestamp_val"),
-    Array(String): _array("string_list_val"),
-    Array(Float64): _array("double_list_val"),
-    Array(Int64): _array("int64_list_val"),
-    Array(UnixTimestamp): _array("unix_timestamp_list_val"),
+_KINDS: Final[Mapping[Any, str]] = {
+    Int64: "int64_val",
+    Float64: "double_val",
+    String: "string_val",
+    Bool: "bool_val",
+    Bytes: "bytes_val",
+    UnixTimestamp: "unix_timestamp_val",
+    Array(String): "string_list_val",
+    Array(Float64): "double_list_val",
+    Array(Int64): "int64_list_val",
+    Array(UnixTimestamp): "unix_timestamp_list_val",
 }
 
 
+class UnreadableValue(ValueError):
+    """The bytes of a feature are no value of its type; the message names the feature."""
+
+
 class Column(NamedTuple):
-    """One feature: its view, its type in Feast, the hash field that holds it, and how its values become bytes."""
+    """One feature: its view, its type in Feast, the hash field that holds it, and its field of Feast's Value."""
 
     name: str
     view: str
     dtype: Any
     field: bytes
-    encode: Callable[[Any], bytes]
+    kind: str
+
+    def encode(self, value: Any) -> bytes:
+        """The bytes of a value; None becomes a null."""
+        if value is None:
+            return b""
+        if self.kind == "int64_val" and 0 <= value < len(_SMALL_INTS):
+            return _SMALL_INTS[value]
+        make: Any = Value  # its stub knows no field by a name held in a variable
+        return bytes(
+            make(**{self.kind: {"val": value} if self.kind.endswith("_list_val") else value}).SerializeToString()
+        )
+
+    def read(self, raw: bytes | None) -> Any:
+        """The value in some bytes, None where there is none; times are epoch seconds.
+
+        Raises:
+            UnreadableValue: they hold something else.
+        """
+        if not raw:
+            return None
+        try:
+            value = Value.FromString(raw)
+        except DecodeError:
+            raise UnreadableValue(f"{self.view}:{self.name} holds bytes that are no value") from None
+        kind = value.WhichOneof("val")
+        if kind is None or kind == "null_val":
+            return None
+        if kind != self.kind:
+            raise UnreadableValue(f"{self.view}:{self.name} holds {kind} where {self.kind} belongs")
+        found = getattr(value, kind)
+        if kind.endswith("_list_val"):
+            return list(found.val)
+        return None if kind == "unix_timestamp_val" and found == INT64_MIN else found
 
 
 class EntityLayout:
@@ -87,7 +113,7 @@ class EntityLayout:
                 if field.name in self.columns:
                     raise ValueError(f"two views of {entity.name} have a feature {field.name}; give one another name")
                 hashed = struct.pack("<I", mmh3.hash(f"{view.name}:{field.name}", signed=False))
-                self.columns[field.name] = Column(field.name, view.name, field.dtype, hashed, _ENCODERS[field.dtype])
+                self.columns[field.name] = Column(field.name, view.name, field.dtype, hashed, _KINDS[field.dtype])
         self._names = {column.field: column.name for column in self.columns.values()}
         self._views = {stamp: view for view, stamp in self.stamps.items()}
         if len(self._names) != len(self.columns):
@@ -115,35 +141,27 @@ class EntityLayout:
         for name, value in values.items():
             column = self.columns[name]
             views.add(column.view)
-            out += (column.field, b"" if value is None else column.encode(value))
+            out += (column.field, column.encode(value))
         stamp = bytes(Timestamp(seconds=at // SECOND, nanos=at % SECOND * 1000).SerializeToString())
         for view in views:
             out += (self.stamps[view], stamp)
         return out
 
     def decode(self, found: Mapping[bytes, bytes]) -> tuple[dict[str, Any], dict[str, int]]:
-        """The features in a whole hash by name, and by view the time its row is of (microseconds)."""
+        """The features in a whole hash by name, and by view the time its row is of (microseconds).
+
+        Raises:
+            UnreadableValue: a field holds something else than its feature.
+        """
         values: dict[str, Any] = {}
         times: dict[str, int] = {}
         for field, raw in found.items():
             if name := self._names.get(field):
-                values[name] = decode_value(raw)
+                values[name] = self.columns[name].read(raw)
             elif view := self._views.get(field):
                 stamp = Timestamp.FromString(raw)
                 times[view] = stamp.seconds * SECOND + stamp.nanos // 1000
         return values, times
-
-
-def decode_value(raw: bytes | None) -> Any:
-    """A feature's value from its bytes; None where there is none. Times are epoch seconds."""
-    if not raw:
-        return None
-    value = Value.FromString(raw)
-    kind = value.WhichOneof("val")
-    if kind is None or kind == "null_val":
-        return None
-    found = getattr(value, kind)
-    return list(found.val) if kind.endswith("_list_val") else found
 
 
 USER: Final = EntityLayout(

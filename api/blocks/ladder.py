@@ -25,10 +25,11 @@ class Candidate(NamedTuple):
 
 
 class Rung(NamedTuple):
-    """One step of a fallback ladder: who answers, and the candidates, best first."""
+    """One step of a fallback ladder: who answers, the candidates, best first, and whether the title is about them."""
 
     source: Source
     candidates: list[Candidate]
+    first_choice: bool = False
 
 
 class Kind(NamedTuple):

@@ -10,7 +10,7 @@ from api.known import Known
 
 def rungs(known: Known) -> Iterable[Rung]:
     """The user's own views, else what is trending."""
-    yield Rung("personal", [Candidate(item_id, "you viewed it") for item_id in known.user.recent_items])
+    yield Rung("personal", [Candidate(item_id, "you viewed it") for item_id in known.user.recent_items], True)
     yield from popular_rungs(known, lambda scope: scope.items, "trending now")
 
 

@@ -32,6 +32,8 @@ def rungs(known: Known) -> Iterable[Rung]:
     for seed, weight in weights.items():
         for neighbour in known.neighbours.get(seed, ()):
             share = weight * neighbour.weight
+            if share <= 0:
+                continue
             scores[neighbour.item_id] = scores.get(neighbour.item_id, 0.0) + share
             if share > best.get(neighbour.item_id, (0.0, ""))[0]:
                 best[neighbour.item_id] = share, seed
@@ -44,6 +46,7 @@ def rungs(known: Known) -> Iterable[Rung]:
             for item_id in ranked
             if item_id not in weights
         ],
+        first_choice=True,
     )
     yield from segment_rungs(known, lambda scope: scope.items, "popular in {}")
     yield from popular_rungs(known, lambda scope: scope.items, "trending now")

@@ -30,8 +30,7 @@ class Cart:
         if len(changes) > MOST_CHANGES:
             self._shorten(item_id)
         if len(self.changes) > 2 * MOST_ITEMS:
-            newest = sorted(self.changes.items(), key=lambda entry: (-max(entry[1])[0], entry[0]))
-            self.changes = dict(newest[:MOST_ITEMS])
+            self.changes = dict(sorted(self.changes.items(), key=_held_and_newest_first)[:MOST_ITEMS])
         self.updated_at = at if self.updated_at is None else max(self.updated_at, at)
 
     def items(self) -> list[str]:
@@ -47,10 +46,11 @@ class Cart:
         changes = sorted(self.changes[item_id], key=_in_time)
         older, newer = changes[: MOST_CHANGES // 2], changes[MOST_CHANGES // 2 :]
         left = _quantity(older)
-        self.changes[item_id] = [(older[-1][0], left or EVERYTHING), *newer]
+        added_at = max((at for at, by in older if by > 0), default=older[-1][0])
+        self.changes[item_id] = [(added_at, left) if left else (older[-1][0], EVERYTHING), *newer]
 
     def pack(self) -> tuple[dict[str, list[tuple[int, float | None]]], int | None]:
-        """Plain data to be stored, without items that left the cart before anything else that is known of them."""
+        """Plain data to be stored."""
         packed: dict[str, list[tuple[int, float | None]]] = {}
         for item_id, changes in self.changes.items():
             packed[item_id] = [(at, None if by == EVERYTHING else by) for at, by in changes]
@@ -69,6 +69,11 @@ class Cart:
 def _in_time(change: tuple[int, float]) -> tuple[int, float]:
     at, by = change
     return at, -by
+
+
+def _held_and_newest_first(entry: tuple[str, list[tuple[int, float]]]) -> tuple[bool, int, str]:
+    item_id, changes = entry
+    return _quantity(changes) <= 0, -max(changes)[0], item_id
 
 
 def _quantity(changes: list[tuple[int, float]]) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from operator import gt, lt
 from typing import Any, Final
 
 import msgspec
@@ -20,48 +22,71 @@ COUNTED: Final[Mapping[str, int]] = {"view": 0, "add_to_cart": 1, "purchase": 2}
 CATALOGUE: Final = (
     "title", "url", "image_url", "price", "list_price", "currency", "category", "brand", "in_stock", "added_at",
 )  # fmt: skip
+MOST_CHANGES: Final = 16
+HISTORIES: Final[Mapping[str, Callable[[Any, Any], bool]]] = {"price": gt, "in_stock": lt}
+"""What is remembered over time, and when a step from one value to the next is a moment worth a mail."""
 
 
 class Item:
-    """The state of one item. `row_at` is the time of its newest row, `described_at` of the newest description."""
+    """The state of one item: `catalogue` holds by name when and what was said last."""
 
-    __slots__ = ("binding", "bindings", "catalogue", "described_at", "moments", "row_at", "tiles")
+    __slots__ = ("binding", "bindings", "catalogue", "described_from", "histories", "row_at", "tiles")
 
     def __init__(self) -> None:
         self.row_at = 0
         self.tiles = Tiles(ITEM_LEVELS, len(KINDS))
         self.binding = 0
         self.bindings: dict[str, int] = {}
-        self.catalogue: dict[str, Any] = {}
-        self.described_at = 0
-        self.moments: dict[str, int] = {}
+        self.catalogue: dict[str, list[Any]] = {}
+        self.described_from: int | None = None
+        self.histories: dict[str, dict[int, Any]] = {}
 
     def describe(self, event: Event, at: int) -> None:
-        """The shop describes the product: what it names replaces what was known, what it leaves out stays."""
-        if at < self.described_at:
-            return
-        self.described_at = at
-        known = self.catalogue
-        price, in_stock = known.get("price"), known.get("in_stock")
-        for name in CATALOGUE:
-            said = getattr(event, name)
-            if said is not None and said is not UNSET:
-                known[name] = said // SECOND if name == "added_at" else said
+        """The shop describes the product: what it names is kept if it is the newest said, what it leaves out stays.
+
+        Of two things said of one moment the larger is kept, so that the order of arrival does not matter.
+        """
+        said = {name: value for name in CATALOGUE if (value := getattr(event, name)) not in (None, UNSET)}
         if event.list_price is None:
-            known.pop("list_price", None)
-        known.setdefault("added_at", at // SECOND)
-        known.setdefault("in_stock", True)
-        if price is not None and known["price"] < price:
-            self.moments["price_dropped_at"] = at // SECOND
-        if in_stock is False and known["in_stock"]:
-            self.moments["restocked_at"] = at // SECOND
+            said["list_price"] = None
+        if "added_at" in said:
+            said["added_at"] //= SECOND
+        self.described_from = at if self.described_from is None else min(at, self.described_from)
+        for name, value in said.items():
+            known = self.catalogue.get(name)
+            if known is None or (at, str(value)) > (known[0], str(known[1])):
+                self.catalogue[name] = [at, value]
+            if name in HISTORIES:
+                self._remember(name, at, value)
+
+    def _remember(self, name: str, at: int, value: Any) -> None:
+        """Keep what was said of a price or of the stock, to find the moments at which it changed; bounded."""
+        history = self.histories.setdefault(name, {})
+        history[at] = max(value, history.get(at, value))
+        while len(history) > MOST_CHANGES:
+            del history[min(history)]
+
+    def _moment(self, name: str) -> int | None:
+        """The newest time, in seconds, at which the price fell or the item came back into stock."""
+        better = HISTORIES[name]
+        changes = sorted(self.histories.get(name, {}).items())
+        found = [at for (_, before), (at, after) in pairwise(changes) if better(before, after)]
+        return found[-1] // SECOND if found else None
+
+    def said(self, name: str) -> Any:
+        """The newest thing said under a name of the catalogue; None if nothing was."""
+        known = self.catalogue.get(name)
+        return None if known is None else known[1]
 
     def row(self, now: int, theirs: Mapping[str, int]) -> tuple[dict[str, Any], int | None]:
         """Every feature of the item at `now`, given its neighbours' bindings; and when it will change by itself."""
         counts, due = self.tiles.totals(now)
-        values: dict[str, Any] = {name: self.catalogue.get(name) for name in CATALOGUE}
-        values["price_dropped_at"] = self.moments.get("price_dropped_at")
-        values["restocked_at"] = self.moments.get("restocked_at")
+        values: dict[str, Any] = {name: self.said(name) for name in CATALOGUE}
+        if self.described_from is not None:  # what a shop need not say of a product that it sells
+            values["in_stock"] = values["in_stock"] is not False
+            values["added_at"] = values["added_at"] or self.described_from // SECOND
+        values["price_dropped_at"] = self._moment("price")
+        values["restocked_at"] = self._moment("in_stock")
         for window, totals in counts.items():
             for kind, total in zip(KINDS, totals, strict=True):
                 values[f"{kind}_{window}"] = total
@@ -75,7 +100,7 @@ class Item:
         """The state as bytes: msgpack, the version first."""
         return msgspec.msgpack.encode((
             VERSION, self.row_at, self.tiles.pack(), self.binding, self.bindings, self.catalogue,
-            self.described_at, self.moments,
+            self.described_from, self.histories,
         ))  # fmt: skip
 
     @classmethod
@@ -89,8 +114,8 @@ class Item:
         if version != VERSION:
             raise UnknownVersion(f"an item's state has version {version}, this release reads {VERSION}")
         item = cls()
-        item.row_at, tiles, item.binding, item.bindings, item.catalogue, *times = content
-        item.described_at, item.moments = times
+        item.row_at, tiles, item.binding, item.bindings, item.catalogue, *described = content
+        item.described_from, item.histories = described
         item.tiles = Tiles.unpack(tiles, ITEM_LEVELS, len(KINDS))
         return item
 

@@ -26,14 +26,13 @@ class Orders:
         day = at // DAY
         days[day] = days.get(day, 0) + amount
         self.entries[order] = days, refunded, whole
-        if len(self.entries) > MOST_ORDERS:
-            newest = sorted(self.entries.items(), key=lambda entry: (-max(entry[1][0], default=0), entry[0]))
-            self.entries = dict(newest[: MOST_ORDERS // 2])
+        self._bound()
 
     def refund(self, order: int, amount: int | None) -> None:
         """An amount of an order was given back; None: all of it."""
         days, refunded, whole = self.entries.get(order, ({}, 0, False))
         self.entries[order] = days, refunded + (amount or 0), whole or amount is None
+        self._bound()
 
     def refunded(self) -> set[int]:
         """The orders that were given back whole."""
@@ -54,16 +53,25 @@ class Orders:
         return sum(not whole and any(day >= low for day in days) for days, _, whole in self.entries.values())
 
     def due(self, now: int) -> int | None:
-        """When the next day leaves the window of 30 or of 90 days; days that left both are dropped."""
+        """When the next day leaves the window of 30 or of 90 days.
+
+        Days that left both are dropped on the way, and orders that are left with none; a refund is remembered, since
+        what was sent back stays sent back.
+        """
         current, next_due = now // DAY, None
-        for order, (days, _, _) in list(self.entries.items()):
+        for order, (days, refunded, whole) in list(self.entries.items()):
             for day in [day for day in days if day < current - HORIZON]:
                 del days[day]
-                if not days:
-                    del self.entries[order]
+            if not days and not refunded and not whole:
+                del self.entries[order]
             for day in days:
                 for tiles in (30, HORIZON):
                     leaves = (day + tiles + 1) * DAY
                     if leaves > now and (next_due is None or leaves < next_due):
                         next_due = leaves
         return next_due
+
+    def _bound(self) -> None:
+        if len(self.entries) > MOST_ORDERS:
+            newest = sorted(self.entries.items(), key=lambda entry: (-max(entry[1][0], default=0), entry[0]))
+            self.entries = dict(newest[: MOST_ORDERS // 2])

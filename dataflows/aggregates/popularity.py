@@ -55,15 +55,12 @@ class Scope:
         days = self.days.setdefault(item_id, {})
         days[day] = days.get(day, 0) + (weight << 20) + bought
 
-    def settle(self, item_ids: Iterable[str], now: int) -> None:
-        """Bring the scores of counted items up to date."""
+    def settle(self, now: int) -> None:
+        """Bring the scores of all counted items up to date; what nobody touched for seven days falls out."""
         today = now // DAY
-        for item_id in sorted(item_ids):
-            days = {day: n for day, n in self.days.get(item_id, {}).items() if day >= today - COUNTRY_DAYS}
-            if days:
-                self.days[item_id] = days
-            else:
-                self.days.pop(item_id, None)
+        for item_id in sorted(self.days):
+            days = {day: n for day, n in self.days[item_id].items() if day >= today - COUNTRY_DAYS}
+            self.days[item_id] = days
             score = sum((n >> 20) * 2.0 ** (day - today) for day, n in sorted(days.items()))
             _place(self.heat, item_id, log2(score) + today if score > 0 else None)
             _place(self.purchases, item_id, sum(n & 0xFFFFF for n in days.values()) or None)

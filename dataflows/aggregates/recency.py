@@ -129,5 +129,9 @@ class Kept:
 
     def _bound(self) -> None:
         if len(self.entries) > 2 * self.most:
-            newest = sorted(self.entries.items(), key=lambda entry: (-max(entry[1][:2]), entry[0]))
-            self.entries = dict(newest[: self.most])
+            self.entries = dict(sorted(self.entries.items(), key=_kept_and_newest_first)[: self.most])
+
+
+def _kept_and_newest_first(entry: tuple[str, list[int]]) -> tuple[bool, int, str]:
+    item_id, (kept, given_up, _) = entry
+    return kept <= given_up, -max(kept, given_up), item_id

@@ -145,7 +145,6 @@ class TestRecommended:
         found = self.first_rung(UserFeatures(recent_items=["s"]), s=neighbours)
         assert [candidate.item_id for candidate in found] == ["a", "m", "z"]
 
-    @pytest.mark.xfail(reason="a neighbour that weighs nothing has no seed to name", raises=KeyError)
     @pytest.mark.parametrize("weight", [0.0, -0.5])
     def test_a_neighbour_that_weighs_nothing_spoils_nothing(self, weight: float) -> None:
         found = self.first_rung(UserFeatures(recent_items=["s"]), s=[Neighbour("good", 0.5), Neighbour("odd", weight)])

@@ -258,7 +258,7 @@ class TestBadBody:
 
         async def endless() -> AsyncIterator[bytes]:
             nonlocal sent
-            while True:
+            while sent < 200:  # three times what is kept: enough to tell
                 sent += 1
                 yield b" " * 65_536
 
@@ -287,7 +287,6 @@ class TestBadBody:
         assert say == "the array has 2,501 events; send at most 2,500 at once"
         assert door.stream.records == []
 
-    @pytest.mark.xfail(reason="an array of too many events is not kept", raises=AssertionError)
     def test_too_many_events_are_kept_whole(self, door: Door) -> None:
         body = b"[" + b"{}," * MAX_EVENTS + b"{}]"
         door.post(body)

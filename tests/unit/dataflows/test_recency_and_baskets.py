@@ -130,7 +130,6 @@ def test_a_cart_lists_fifty_items_and_remembers_a_hundred() -> None:
     assert cart.items() == [f"i{n:03}" for n in range(499, 449, -1)]
 
 
-@pytest.mark.xfail(strict=True, reason="items that left the cart push out items that are in it")
 def test_items_that_are_in_the_cart_outlive_those_that_are_not() -> None:
     cart = Cart()
     cart.change("wanted", 1, 1)
@@ -140,7 +139,6 @@ def test_items_that_are_in_the_cart_outlive_those_that_are_not() -> None:
     assert cart.items() == ["wanted"]
 
 
-@pytest.mark.xfail(strict=True, reason="a removal is taken for the newest addition when a history is shortened")
 def test_shortening_a_history_does_not_move_its_item() -> None:
     cart = Cart()
     cart.change("a", 1, 100)
@@ -200,7 +198,6 @@ def test_no_more_than_the_most_are_kept_and_the_oldest_go() -> None:
     assert kept.newest() == ["i49", "i48", "i47"]
 
 
-@pytest.mark.xfail(strict=True, reason="items that were given up push out items that are kept")
 def test_items_that_are_kept_outlive_those_that_were_given_up() -> None:
     kept = Kept(3)
     kept.keep("wanted", 1)
@@ -332,7 +329,6 @@ def test_orders_take_bounded_memory_and_the_newest_stay() -> None:
     assert 0 not in orders.entries
 
 
-@pytest.mark.xfail(strict=True, reason="refunds of orders that nobody knows are kept for ever")
 def test_refunds_alone_take_bounded_memory() -> None:
     orders = Orders()
     for n in range(2 * MOST_ORDERS):

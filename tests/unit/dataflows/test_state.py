@@ -74,6 +74,7 @@ def states_are_never_lost_and_few_are_kept(table: Any, loads: list[tuple[str, st
     for one, other, both in loads:
         keys = {one, other} if both else {one}
         calls.clear()
+        made.shrink()
         states = made.load(keys)
         assert set(states) == keys
         assert len(calls) <= 1
@@ -84,15 +85,14 @@ def states_are_never_lost_and_few_are_kept(table: Any, loads: list[tuple[str, st
             expected[key] = stored[key] = state.content
 
 
-class ForgetsWhatIsInUse(StateTable[Any]):
+class ReadsOneByOne(StateTable[Any]):
     def load(self, keys: Collection[str]) -> dict[str, Any]:
-        return {key: super(ForgetsWhatIsInUse, self).load([key])[key] for key in keys}
+        return {key: super(ReadsOneByOne, self).load([key])[key] for key in keys}
 
 
 class NeverForgets(StateTable[Any]):
-    def load(self, keys: Collection[str]) -> dict[str, Any]:
-        self._capacity = 100
-        return super().load(keys)
+    def shrink(self) -> None:
+        """Nothing."""
 
 
 class AlwaysNew(StateTable[Any]):
@@ -104,7 +104,7 @@ def test_states_are_never_lost_and_few_are_kept() -> None:
     holds(states_are_never_lost_and_few_are_kept, StateTable, examples=300)
 
 
-@pytest.mark.parametrize("mutant", [ForgetsWhatIsInUse, NeverForgets, AlwaysNew])
+@pytest.mark.parametrize("mutant", [ReadsOneByOne, NeverForgets, AlwaysNew])
 def test_a_table_that_is_wrong_is_caught(mutant: type[StateTable[Any]]) -> None:
     assert fails(states_are_never_lost_and_few_are_kept, mutant)
 
@@ -119,13 +119,31 @@ def test_the_least_recently_used_are_forgotten_first_and_misses_are_read_in_one_
     table = StateTable(read, Box, Box, 2)
     first = table.load(["a", "b", "c"])
     assert {key: state.content for key, state in first.items()} == {"a": b"", "b": b"stored", "c": b""}
+    assert len(table) == 3  # whatever was handed out stays until it was stored
+    table.shrink()
     again = table.load(["b"])
     assert again["b"] is first["b"]
-    assert set(table.known("abc")) == {"b", "c"}
+    table.load(["c", "d"])
+    table.shrink()
+    assert len(table) == 2
     table.load(["c", "d"])
     assert calls == [["a", "b", "c"], ["d"]]
-    table.load(["c"])
-    assert set(table.known("abcd")) == {"c", "d"}
+
+
+def test_a_look_at_states_keeps_none_and_sees_changes_that_are_not_stored() -> None:
+    calls: list[list[str]] = []
+
+    def read(keys: list[str]) -> list[bytes | None]:
+        calls.append(keys)
+        return [b"stored"] * len(keys)
+
+    table = StateTable(read, Box, Box, 2)
+    table.load(["a"])["a"].content = b"changed"
+    assert {key: box.content for key, box in table.peek(["a", "b"]).items()} == {"a": b"changed", "b": b"stored"}
+    assert calls == [["a"], ["b"]]
+    assert len(table) == 1
+    assert table.peek(["a"]).keys() == {"a"}
+    assert len(calls) == 2
 
 
 def test_states_are_read_from_beside_the_features_in_one_call() -> None:

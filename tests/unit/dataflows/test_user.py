@@ -60,8 +60,6 @@ def time_that_passes_in_between_changes_nothing(user: type[User], events: list[E
     arrivals = sorted(
         (max(event.at, min(event.at + chance.choice(lags), end)), number, event) for number, event in enumerate(events)
     )
-    if forgets_an_order(events, end):
-        arrivals = [arrival for arrival in arrivals if arrival[2].type != "refund"]
     made = user()
     for arrived, _, event in arrivals:
         made.apply(event, FACTS, arrived)
@@ -71,12 +69,6 @@ def time_that_passes_in_between_changes_nothing(user: type[User], events: list[E
             made = user.unpack(made.pack())
     end = max([end, *(arrived for arrived, _, _ in arrivals)])
     assert made.row(end)[0] == user_row([Arrival(event, arrived) for arrived, _, event in arrivals], FACTS, end)
-
-
-def forgets_an_order(events: list[Event], end: int) -> bool:
-    """Whether an order with a refund leaves the longest window: two tests below show what is wrong then."""
-    refunded = {event.order_id for event in events if event.type == "refund" and event.order_id}
-    return any(event.at // DAY < end // DAY - 90 for event in events if event.order_id in refunded)
 
 
 @for_all(events=histories(), now=nows(), seed=seeds())
@@ -322,7 +314,6 @@ def test_what_is_dear_and_bought_by_the_million_is_still_counted_and_stored() ->
     assert User.unpack(user.pack()).row(NOW) == user.row(NOW)
 
 
-@pytest.mark.xfail(strict=True, reason="orders that left every window are forgotten together with their refund")
 def test_what_was_given_back_stays_given_back_when_its_order_has_left_every_window() -> None:
     user = a_user(
         [
@@ -334,7 +325,6 @@ def test_what_was_given_back_stays_given_back_when_its_order_has_left_every_wind
     assert user.row(NOW + 100 * DAY)[0]["purchased_items"] == []
 
 
-@pytest.mark.xfail(strict=True, reason="orders that left every window are forgotten together with their refund")
 def test_looking_at_an_order_between_its_two_purchases_changes_nothing() -> None:
     first = an_event(type="purchase", order_id="o1", item_id="p1", price=5.0)
     back = an_event(event_id="e2", type="refund", order_id="o1", price=5.0)
