@@ -15,9 +15,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import runpy
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,8 +26,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import redis
 
+from api.demo.embedded import free_port, redis_command
 from feature_repo.layout import LAYOUTS
 
 ROOT: Final = Path(__file__).parents[2]
@@ -87,6 +87,26 @@ class Stand:
             self._spawn(flow, sys.executable, "-m", "bytewax.run", f"dataflows.{flow}")
         if wait:
             self.wait_until_owner(flow)
+
+    def start_part(self, flow: str, partitions: str) -> str:
+        """Start a process of a flow that owns some partitions only; hands back the name it goes by."""
+        name = f"{flow} {partitions}"
+        command = (sys.executable, "-m", "bytewax.run", f"dataflows.{flow}")
+        self._spawn(name, *command, more={"INLAY_PARTITIONS": partitions})
+        return name
+
+    def start_api(self) -> str:
+        """Start the API, wait until it is ready, and hand back its address. INLAY_API_KEYS is among the settings."""
+        url = f"http://127.0.0.1:{(port := free_port())}"
+        self._spawn("api", sys.executable, "-m", "api", "--port", port)
+        self._wait("the API to be ready", START_SECONDS, lambda: _is_ready(url))
+        return url
+
+    def release(self, flow: str) -> subprocess.Popen[bytes]:
+        """Hand over a running process: the caller looks after it from here on, and another may be started."""
+        process = self._processes.pop(flow)
+        assert isinstance(process, subprocess.Popen)
+        return process
 
     def stop(self, flow: str) -> None:
         """Tell a flow to stop, as an operator would.
@@ -231,20 +251,14 @@ class Stand:
         return store
 
     def _start_redis(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"redis://127.0.0.1:{port}/0"
-        server = shutil.which("redis-server")
-        if server is None:
-            raise StandError("no redis-server on the PATH; install Redis 6.2 or later")
-        durable = ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "")
-        self._spawn("redis", server, "--bind", "127.0.0.1", "--port", port, "--dir", self.folder, *durable)
+        self._spawn("redis", *redis_command(self.folder, port))
 
-    def _spawn(self, name: str, *command: object) -> None:
+    def _spawn(self, name: str, *command: object, more: Mapping[str, str] | None = None) -> None:
         with self._new(name).open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                [str(part) for part in command], cwd=ROOT, env=self.environment,
+                [str(part) for part in command], cwd=ROOT, env=self.environment | dict(more or {}),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
@@ -332,6 +346,13 @@ def run_flow(flow: str, environment: dict[str, str], log: Path) -> None:
     sys.argv = ["bytewax.run", f"dataflows.{flow}"]
     del sys.modules["bytewax.run"]  # imported for what it imports; runpy warns of a module that it runs a second time
     runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/ready").status_code == 200
+    except httpx.TransportError:
+        return False  # not listening yet
 
 
 def _tail(log: Path, size: int = 3000) -> str:

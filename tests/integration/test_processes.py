@@ -64,9 +64,8 @@ def test_a_killed_process_is_replaced_at_once_and_a_stopped_one_leaves_no_lease(
 def test_a_process_that_slept_while_another_took_over_writes_nothing_more() -> None:
     with Stand({"INLAY_LEASE": "2"}) as stand:
         stand.start("people")
-        sleeper = stand.process("people")
+        sleeper = stand.release("people")
         sleeper.send_signal(signal.SIGSTOP)
-        stand.forget("people")
         try:
             stand.start("people")  # once the lease of the sleeper has run out
             stand.publish(0, _views("u", 3))
@@ -80,6 +79,19 @@ def test_a_process_that_slept_while_another_took_over_writes_nothing_more() -> N
         finally:
             sleeper.kill()
             sleeper.wait()
+
+
+def test_two_processes_share_the_partitions_without_knowing_of_each_other() -> None:
+    with Stand() as stand:
+        names = [stand.start_part("people", part) for part in ("0-3", "4-7")]
+        for partition in range(8):
+            stand.publish(partition, _views(f"u{partition}", 4))
+        stand.wait_until_drained(flows=["people"])
+        users = [f"u{partition}" for partition in range(8)]
+        assert {user: row["views_1h"] for user, row in stand.read("user", users).items()} == dict.fromkeys(users, 4)
+        assert stand.outcomes("people")["applied"] == 32
+        for name in names:
+            stand.stop(name)
 
 
 def test_garbage_in_the_stream_is_refused_kept_and_changes_nothing_else() -> None:

@@ -75,7 +75,7 @@ class Case(NamedTuple):
         return self.known.user
 
     def offers(self) -> list[resolve.Offer]:
-        return resolve.offers(self.layout, self.known)
+        return resolve.offers(self.layout, self.known, self.excluded)
 
     def blocks(self) -> tuple[Block, ...]:
         return resolve.fill(self.offers(), self.user, self.catalogue, self.excluded)

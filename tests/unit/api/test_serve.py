@@ -170,6 +170,17 @@ class TestAnswer:
         assert not shown & {"p05", "p15"}
         assert {"p06", "p16"} <= shown
 
+    @pytest.mark.parametrize("failing", [[], ["user"]], ids=["well", "gone"])
+    def test_a_long_list_of_what_the_caller_leaves_out(self, failing: list[str]) -> None:
+        many = [f"m{number:02}" for number in range(90)]
+        shop = Shop(snapshot=False)
+        shop.store.rows = {item_id: replace(CATALOGUE["p01"], title=f"Thing {item_id}") for item_id in many}
+        shop.store.popular = {"all": ScopeFeatures(many, many)}
+        asyncio.run(refresh(shop.snapshot, shop.store))  # type: ignore[arg-type]
+        shop.store.failing = dict.fromkeys(failing, redis.ConnectionError("refused"))
+        mail = shop.mail("welcome", "nobody", exclude=",".join(many[:80]))
+        assert items(mail) == [many[80:84], many[84:88]]
+
     @pytest.mark.parametrize(
         ("format_", "type_", "start"),
         [("json", "application/json", "{"), ("html", "text/html", "<"), ("text", "text/plain", "Still on your mind")],
