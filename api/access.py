@@ -21,7 +21,7 @@ class Keys:
     """
 
     def __init__(self, keys: Iterable[str]) -> None:
-        self._digests = [_digest(key) for key in keys]
+        self._digests = [_digest(key.encode()) for key in keys]
 
     async def __call__(
         self, authorization: Annotated[str, Header()] = "", x_api_key: Annotated[str, Header()] = ""
@@ -37,12 +37,12 @@ class Keys:
         if not given:
             say = "send your key as `Authorization: Bearer <key>` or `X-Api-Key: <key>`"
             raise Problem(HTTPStatus.UNAUTHORIZED, say, challenge)
-        digest = _digest(given)
+        digest = _digest(given.encode("latin-1", "replace"))  # headers come as bytes, read as Latin-1
         # Every key is compared, so that the time taken tells nothing.
         if not sum(hmac.compare_digest(digest, known) for known in self._digests):
             say = "this key is not known; check it against INLAY_API_KEYS of the service"
             raise Problem(HTTPStatus.UNAUTHORIZED, say, challenge)
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 
 from api.metrics import COLLECTED
 from api.problems import Problem
-from dataflows.connectors import Publisher
+from dataflows.connectors import Publisher, StreamError
 from dataflows.connectors.letters import DeadLetters
 from dataflows.events import Event, Refused, parse, partition_of
 
@@ -84,6 +84,8 @@ class Collector:
                 await self._publisher.publish(good)
             except (redis.RedisError, OSError):
                 raise _unavailable() from None
+            except StreamError as error:
+                raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from None
         COLLECTED.labels("accepted").inc(len(good))
         COLLECTED.labels("refused").inc(len(refused))
         return len(good), [{"index": index, "field": each.field, "reason": each.reason} for index, each in refused]

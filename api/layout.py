@@ -48,8 +48,8 @@ def load_layouts(folder: Path = SHIPPED) -> dict[str, Layout]:
 
 def _load(path: Path) -> Layout:
     try:
-        layout = msgspec.convert(yaml.safe_load(path.read_text()), Layout)
-    except yaml.YAMLError as error:
+        layout = msgspec.convert(yaml.safe_load(path.read_text("utf-8")), Layout)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LayoutError(f"{path}: {error}") from None
     except msgspec.ValidationError as error:
         raise LayoutError(f"{path}: {error}") from None

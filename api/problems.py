@@ -51,6 +51,12 @@ def install(app: FastAPI) -> None:
             detail = f"{request.url.path} does not answer {request.method}; /docs says what it does answer"
         return Problem(error.status_code, detail, error.headers).response()
 
+    @app.exception_handler(Exception)
+    async def answer_unexpected(request: Request, error: Exception) -> Response:
+        # Whatever went wrong, the caller gets an answer of the agreed form; the server logs the traceback itself.
+        say = "something went wrong here, not in your request; it is in the log of the service"
+        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, say).response()
+
     @app.exception_handler(RequestValidationError)
     async def answer_invalid(request: Request, error: RequestValidationError) -> Response:
         said = "; ".join(f"{each['loc'][-1]}: {each['msg'][:1].lower()}{each['msg'][1:]}" for each in error.errors())

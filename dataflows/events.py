@@ -151,12 +151,15 @@ def parse(raw: bytes, now: int, *, max_skew: int = MAX_SKEW, stage: str = "valid
     if len(raw) > MAX_EVENT_BYTES:
         reason = f"the event has {len(raw):,} bytes; an event may have {MAX_EVENT_BYTES:,}: send less text in it"
         return Refused(stage, "size", reason, "", raw)
-    event = _read(raw, stage)
-    if isinstance(event, Refused):
-        return event
-    escaped = b"\\" in raw
-    ids = f"{event.event_id}{event.user_id}{event.anonymous_id}{event.item_id}{event.order_id}"
-    if (escaped or event.items or not ids.isprintable()) and (found := _control_character(event, escaped=escaped)):
+    try:
+        event = _read_event(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        judged = _read_slowly(raw, stage)
+        if isinstance(judged, Refused):
+            return judged
+        event = judged
+    # Plain ASCII without an escape holds no character that needs a look, and that is nearly every event.
+    if (not raw.isascii() or b"\\" in raw or b"\x7f" in raw) and (found := _control_character(event)):
         reason = f"{found} holds a control character (such as NUL); send plain text"
         return Refused(stage, "format", reason, found, raw)
     if event.at > now + max_skew:
@@ -200,8 +203,8 @@ def to_rfc3339(micros: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _read(raw: bytes, stage: str) -> Event | Refused:
-    """The event of `raw`, or why it cannot be read. Unknown keys cost a second look, since they are rare."""
+def _read_slowly(raw: bytes, stage: str) -> Event | Refused:
+    """The event of `raw` that has unknown keys, or why it cannot be read."""
     try:
         try:
             return _read_event(raw)
@@ -278,11 +281,10 @@ def _plain(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _control_character(event: Event, *, escaped: bool) -> str:
-    """The first field that holds NUL, or an identifier that holds any control character; empty if none does.
+def _control_character(event: Event) -> str:
+    """The first field that holds NUL, or an identifier that holds any invisible character; empty if none does.
 
-    JSON can only hold such a character escaped, so that text without a backslash needs no look; identifiers become
-    keys, and have no room for invisible characters of any kind.
+    Identifiers become keys, and have no room for what cannot be seen.
     """
     for name in _IDS:
         found = getattr(event, name)
@@ -290,11 +292,7 @@ def _control_character(event: Event, *, escaped: bool) -> str:
             return name
     if any(not line.item_id.isprintable() for line in event.items):
         return "items"
-    if escaped:
-        for name in _TEXTS:
-            if _holds_nul(getattr(event, name)):
-                return name
-    return ""
+    return next((name for name in _TEXTS if _holds_nul(getattr(event, name))), "")
 
 
 _IDS: Final = ("event_id", "user_id", "anonymous_id", "item_id", "order_id")

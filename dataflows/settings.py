@@ -39,7 +39,7 @@ SETTINGS: Final = (
     Setting("INLAY_PARTITIONS", "range", "", "the partitions this process owns, such as `0-3` or `0,2`; empty: all"),
     Setting("INLAY_REWIND", float, "60", "seconds of the stream read again on resume"),
     Setting("INLAY_MAX_SKEW", float, "300", "seconds an event may lie in the future before it is refused"),
-    Setting("INLAY_BATCH_EVENTS", int, "20000", "most events in one micro-batch"),
+    Setting("INLAY_BATCH_EVENTS", int, "40000", "most events in one micro-batch"),
     Setting("INLAY_BATCH_WAIT", float, "0.2", "seconds between micro-batches while the load is low"),
     Setting("INLAY_STATE_CACHE", int, "100000", "decoded states kept in memory, a flow"),
     Setting("INLAY_SEEN_EVENTS", int, "131072", "event ids the items flow remembers, a partition"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 from great_expectations.compatibility import pydantic
 from great_expectations.execution_engine import PandasExecutionEngine
 from great_expectations.expectations.expectation import MulticolumnMapExpectation
@@ -28,17 +29,19 @@ class MulticolumnValuesBetween(MulticolumnMapMetricProvider):
 
 
 class MulticolumnRunsAscending(MulticolumnMapMetricProvider):
-    """Whether the columns, taken in runs, never fall from one to the next within a run."""
+    """Whether each run of columns never falls from one column to the next."""
 
     condition_metric_name = "multicolumn_runs.ascending"
     condition_domain_keys = _DOMAIN
-    condition_value_keys = ("run_length",)
+    condition_value_keys = ("runs",)
 
     @multicolumn_condition_partial(engine=PandasExecutionEngine)
-    def _pandas(cls, column_list: Any, *, run_length: int, **_: Any) -> Any:  # noqa: N805  # its rule
+    def _pandas(cls, column_list: Any, *, runs: list[int], **_: Any) -> Any:  # noqa: N805  # its rule
         table = column_list.to_numpy(dtype=float)
-        runs = table.reshape(len(table), -1, run_length)
-        return column_list.iloc[:, 0].notna() & (runs[:, :, 1:] >= runs[:, :, :-1]).all(axis=(1, 2))
+        rises = table[:, 1:] >= table[:, :-1]
+        between = np.cumsum(runs)[:-1] - 1  # from the end of one run to the start of the next all is allowed
+        rises[:, between] = True
+        return column_list.iloc[:, 0].notna() & rises.all(axis=1)
 
 
 class ExpectMulticolumnValuesToBeBetween(MulticolumnMapExpectation):
@@ -52,9 +55,9 @@ class ExpectMulticolumnValuesToBeBetween(MulticolumnMapExpectation):
 
 
 class ExpectMulticolumnRunsToBeAscending(MulticolumnMapExpectation):
-    """Expect windows to be nested: the columns come in runs of `run_length`, the shortest window first."""
+    """Expect windows to be nested: the columns come in runs, in each the shortest window first."""
 
-    run_length: int = pydantic.Field(description="how many columns a run has")
+    runs: list[int] = pydantic.Field(description="how many columns each run has")
     map_metric: ClassVar[str] = "multicolumn_runs.ascending"
-    success_keys: ClassVar[tuple[str, ...]] = ("run_length", "mostly")
-    args_keys: ClassVar[tuple[str, ...]] = ("column_list", "run_length")
+    success_keys: ClassVar[tuple[str, ...]] = ("runs", "mostly")
+    args_keys: ClassVar[tuple[str, ...]] = ("column_list", "runs")

@@ -61,8 +61,6 @@ class Column(NamedTuple):
         """The bytes of a value; None becomes a null."""
         if value is None:
             return b""
-        if self.kind == "int64_val" and 0 <= value < len(_SMALL_INTS):
-            return _SMALL_INTS[value]
         make: Any = Value  # its stub knows no field by a name held in a variable
         return bytes(
             make(**{self.kind: {"val": value} if self.kind.endswith("_list_val") else value}).SerializeToString()
@@ -137,11 +135,19 @@ class EntityLayout:
     def encode(self, values: Mapping[str, Any], at: int) -> list[bytes]:
         """`field, value, …` for one HSET that writes `values` as of `at` (microseconds); None becomes a null."""
         out: list[bytes] = []
+        add, columns, small = out.append, self.columns, len(_SMALL_INTS)
         views = set()
         for name, value in values.items():
-            column = self.columns[name]
-            views.add(column.view)
-            out += (column.field, column.encode(value))
+            _, view, _, field, kind = column = columns[name]
+            views.add(view)
+            add(field)
+            # Most of a row are small counts and things that are not known: no call for those.
+            if value is None:
+                add(b"")
+            elif kind == "int64_val" and 0 <= value < small:
+                add(_SMALL_INTS[value])
+            else:
+                add(column.encode(value))
         stamp = bytes(Timestamp(seconds=at // SECOND, nanos=at % SECOND * 1000).SerializeToString())
         for view in views:
             out += (self.stamps[view], stamp)

@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI
 
 from api import problems
 from api.access import Keys
+from api.problems import Problem
 
 
 def ask(headers: dict[str, str] | list[tuple[bytes, bytes]], *keys: str) -> httpx.Response:
@@ -87,3 +88,10 @@ def test_the_key_is_asked_for_before_anything_else_is_looked_at() -> None:
 
 def test_keys_are_not_kept_as_they_are() -> None:
     assert "secret" not in repr(vars(Keys(["secret"])))
+
+
+def test_a_key_of_any_letters_is_recognised_as_it_is_sent() -> None:
+    sent = "schlüssel".encode().decode("latin-1")  # how a server reads the bytes of a header
+    asyncio.run(Keys(["schlüssel"])(x_api_key=sent))
+    with pytest.raises(Problem):
+        asyncio.run(Keys(["schlüssel"])(x_api_key="schlussel"))

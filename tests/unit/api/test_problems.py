@@ -20,6 +20,10 @@ def app() -> FastAPI:
     async def busy() -> None:
         raise Problem(503, "come back; we are full", {"Retry-After": "7"})
 
+    @made.get("/broken")
+    async def broken() -> None:
+        raise RuntimeError("a secret of the service")
+
     @made.get("/teapot")
     async def teapot() -> None:
         raise HTTPException(418, "short and stout", {"X-Spout": "yes"})
@@ -75,3 +79,14 @@ def test_headers_go_with_a_problem() -> None:
 
 def test_a_problem_says_its_detail_where_it_is_raised() -> None:
     assert str(Problem(400, "mend this")) == "mend this"
+
+
+def test_what_nobody_expected_is_a_problem_that_tells_no_secret() -> None:
+    async def call() -> httpx.Response:
+        transport = httpx.ASGITransport(app(), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            return await client.get("/broken")
+
+    answer = asyncio.run(call())
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert "secret" not in answer.text

@@ -28,7 +28,7 @@ def test_without_a_word_every_setting_has_its_default() -> None:
         partitions=(),
         rewind=60.0,
         max_skew=300.0,
-        batch_events=20_000,
+        batch_events=40_000,
         batch_wait=0.2,
         state_cache=100_000,
         seen_events=131_072,
