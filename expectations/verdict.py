@@ -39,6 +39,7 @@ class SuiteVerdict:
         asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")
         self._definition = asset.add_batch_definition_whole_dataframe("rows")
         self._suite = context.suites.add(gx.ExpectationSuite(**suite))
+        self._looked_at = _columns_looked_at(suite)
 
     def broken(self, rows: list[Mapping[str, Any]]) -> dict[int, str]:
         """The positions of the rows that break an expectation, each with the first one it breaks.
@@ -48,7 +49,7 @@ class SuiteVerdict:
         """
         if not rows:
             return {}
-        batch = self._definition.get_batch({"dataframe": pd.DataFrame.from_records(rows)})
+        batch = self._definition.get_batch({"dataframe": self._table(rows)})
         if batch.validate(self._suite, result_format="BOOLEAN_ONLY").success:
             return {}
         broken: dict[int, str] = {}
@@ -63,6 +64,27 @@ class SuiteVerdict:
             for position in positions:
                 broken.setdefault(int(position), f"{rule}({column})" if column else rule)
         return broken
+
+    def _table(self, rows: list[Mapping[str, Any]]) -> pd.DataFrame:
+        """The rows as a table. A column that no expectation looks into is there by name only, which is all that counts.
+
+        Great Expectations copies the table several times, and lists of items are what costs most of that.
+        """
+        names = rows[0].keys()
+        if any(row.keys() != names for row in rows):
+            return pd.DataFrame.from_records(rows)
+        empty = [None] * len(rows)
+        return pd.DataFrame({name: [row[name] for row in rows] if name in self._looked_at else empty for name in names})
+
+
+def _columns_looked_at(suite: Mapping[str, Any]) -> frozenset[str]:
+    """The columns whose values some expectation of the suite looks at."""
+    found: set[str] = set()
+    for expectation in suite["expectations"]:
+        kwargs = expectation["kwargs"]
+        found.update(kwargs.get("column_list", ()))
+        found.update(kwargs[name] for name in ("column", "column_A", "column_B") if name in kwargs)
+    return frozenset(found)
 
 
 def load_suite(entity: str) -> dict[str, Any]:
