@@ -13,15 +13,18 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import redis
 
 from api.demo.embedded import find_redis_server, free_port
+from feature_repo.layout import EntityLayout
 
 START_SECONDS: Final = 20.0
+
+WRITTEN_AT = 1_779_010_200_123_456
 
 
 class RedisServer:
@@ -86,3 +89,8 @@ def redis_server() -> Iterator[RedisServer]:
         finally:
             server.client.close()
             server.kill()
+
+
+def write(server: RedisServer, layout: EntityLayout, key: str, values: Mapping[str, Any], at: int = WRITTEN_AT) -> None:
+    """Write as the flows do."""
+    server.client.execute_command("HSET", layout.key(key), *layout.encode(values, at))

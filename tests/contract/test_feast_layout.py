@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from feature_repo import features
 from feature_repo.layout import ITEM, LAYOUTS, PROJECT, SCOPE, USER, EntityLayout
-from tests.contract.redis_server import RedisServer
+from tests.contract.redis_server import RedisServer, write
 
 AT = 1_779_010_200_123_456
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -86,11 +86,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(each) for each in value]
     return (value - EPOCH) // timedelta(seconds=1) if isinstance(value, datetime) else value
-
-
-def write(server: RedisServer, layout: EntityLayout, key: str, values: Mapping[str, Any], at: int = AT) -> None:
-    """Write as the flows do."""
-    server.client.execute_command("HSET", layout.key(key), *layout.encode(values, at))
 
 
 def read(server: RedisServer, layout: EntityLayout, key: str) -> tuple[dict[str, Any], dict[str, int]]:

@@ -1,0 +1,118 @@
+"""A shop whose online store is a double: what the API serves from it, without a network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+import httpx
+from fastapi import FastAPI
+from prometheus_client import REGISTRY
+
+from api import problems
+from api.known import CatalogueRow, Neighbour, ScopeFeatures, UserFeatures
+from api.layout import Layout, load_layouts
+from api.serve import BlockServer, routes
+from api.snapshot import Snapshot, refresh
+
+T = TypeVar("T")
+ITEMS = [f"p{number:02}" for number in range(20)]
+CATALOGUE = {
+    item_id: CatalogueRow(
+        title=f"Thing {item_id}", url=f"https://shop.example/{item_id}", image_url=f"https://shop.example/{item_id}.jpg",
+        price=9.5, list_price=None, currency="EUR", in_stock=True,
+    )
+    for item_id in ITEMS
+}  # fmt: skip
+LAYOUTS = load_layouts()
+SHOPPER = UserFeatures(
+    recent_items=["p05", "p06", "p07", "p08", "p09"], cart_items=["p10"], purchased_items=["p00"],
+    as_of=1_700_000_000_123_456,
+)  # fmt: skip
+EVERYWHERE = ScopeFeatures(items=ITEMS[:8], bestsellers=ITEMS[2:10])
+
+
+class Store:
+    """An online store that answers from memory; or fails, or never answers."""
+
+    def __init__(self) -> None:
+        self.users = {"u1": SHOPPER}
+        self.popular = {"all": EVERYWHERE}
+        self.near = {"p05": [Neighbour("p15", 0.9), Neighbour("p16", 0.5)]}
+        self.rows = dict(CATALOGUE)
+        self.views: dict[str, tuple[dict[str, Any], dict[str, int]]] = {}
+        self.failing: dict[str, Exception | None] = {}
+        """By the name of a reading: what it raises; None lets it never answer."""
+        self.asked: list[str] = []
+
+    async def user(self, user_id: str) -> UserFeatures:
+        return await self._answer("user", self.users.get(user_id, UserFeatures()))
+
+    async def scopes(self, names: Collection[str]) -> dict[str, ScopeFeatures]:
+        return await self._answer("scopes", {name: self.popular.get(name, ScopeFeatures()) for name in names})
+
+    async def neighbours(self, item_ids: Collection[str]) -> dict[str, list[Neighbour]]:
+        return await self._answer("neighbours", {item_id: self.near.get(item_id, []) for item_id in item_ids})
+
+    async def catalogue(self, item_ids: Collection[str]) -> dict[str, CatalogueRow]:
+        return await self._answer(
+            "catalogue", {item_id: self.rows.get(item_id, CatalogueRow()) for item_id in item_ids}
+        )
+
+    async def everything(self, user_id: str) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+        return await self._answer("everything", self.views.get(user_id, ({}, {})))
+
+    async def _answer(self, name: str, value: T) -> T:
+        self.asked.append(name)
+        if name in self.failing:
+            if failure := self.failing[name]:
+                raise failure
+            await asyncio.Event().wait()
+        return value
+
+
+class Shop:
+    """The reading routes over the store; its snapshot was taken while the store was well."""
+
+    def __init__(self, layouts: Mapping[str, Layout] = LAYOUTS, *, snapshot: bool = True, deadline: float = 30) -> None:
+        self.store, self.clock = Store(), 1000.0
+        self.snapshot = Snapshot()
+        if snapshot:
+            asyncio.run(refresh(self.snapshot, self.store))  # type: ignore[arg-type]
+        server = BlockServer(
+            self.store, self.snapshot, dict(layouts), deadline,  # type: ignore[arg-type]
+            monotonic=lambda: self.clock, now=lambda: datetime(2026, 5, 17, 9, 30, 0, 123_456, tzinfo=timezone.utc),
+        )  # fmt: skip
+        self.app = FastAPI()
+        problems.install(self.app)
+        self.app.include_router(routes(server, self.store))  # type: ignore[arg-type]
+
+    def get(self, path: str, **query: str) -> httpx.Response:
+        return self.visit(lambda client: client.get(path, params=query))
+
+    def mail(self, layout: str = "weekly", user_id: str = "u1", **query: str) -> dict[str, Any]:
+        """The JSON of a mail, which there always is."""
+        answer = self.get(f"/v1/blocks/{layout}", user_id=user_id, **query)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def visit(self, call: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
+        async def visiting() -> T:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://api") as client:
+                return await call(client)
+
+        return asyncio.run(asyncio.wait_for(visiting(), 20))  # a request that hangs is a failure, not a wait
+
+
+def sources(mail: dict[str, Any]) -> list[str]:
+    return [block["source"] for block in mail["blocks"]]
+
+
+def items(mail: dict[str, Any]) -> list[list[str]]:
+    return [[item["item_id"] for item in block["items"]] for block in mail["blocks"]]
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0
