@@ -104,6 +104,7 @@ def _start(processes: Processes, settings: dict[str, Any], redis_folder: Path | 
         processes.start("feast", [str(BIN / "feast"), "apply"], ROOT / "feature_repo")
         processes.wait("feast", 120)
     wait_until("the API being ready", lambda: _is_ready(settings), 120, check)
+    wait_until("the flows owning their partitions", lambda: _own(client, processes), 120, check)
     wait_until("the flows catching up", lambda: _caught_up(client, stream), 120, check)
 
 
@@ -114,6 +115,12 @@ def _publish(stream: Stream, events: Iterable[dict[str, Any]]) -> None:
             for event in events
         ]
     )
+
+
+def _own(client: redis.Redis, processes: Processes) -> bool:
+    """Whether the flows that we started hold their leases: the offsets of an earlier start say nothing of them."""
+    leases = {flow: client.get(f"inlay:lease:{flow}:0") or b"" for flow in ("people", "items")}
+    return all(f'"pid":{processes.pid(flow)},'.encode() in lease for flow, lease in leases.items())
 
 
 def _caught_up(client: redis.Redis, stream: Stream) -> bool:

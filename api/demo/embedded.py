@@ -46,6 +46,10 @@ class Processes:
             )  # fmt: skip
         self._running.append((name, process))
 
+    def pid(self, name: str) -> int:
+        """The number of a process that runs."""
+        return next(process.pid for known, process in self._running if known == name)
+
     def check(self) -> None:
         """Look after them.
 
