@@ -19,8 +19,7 @@ from api.layout import SHIPPED, load_layouts
 from api.settings import ApiSettings
 from api.snapshot import Snapshot, keep_fresh, refresh
 from dataflows.connectors import open_publisher
-from dataflows.connectors.letters import DeadLetters
-from dataflows.settings import split_query
+from dataflows.connectors.letters import open_letters
 
 DESCRIPTION = "Live, personal blocks for e-mail: events in, blocks out."
 
@@ -37,9 +36,8 @@ def create(settings: ApiSettings) -> FastAPI:
     layouts = load_layouts(Path(settings.layouts) if settings.layouts else SHIPPED)
     server = serve.BlockServer(features, snapshot, layouts, settings.deadline)
     publisher = open_publisher(settings.stream_url)
-    letters_url, query = split_query(settings.dead_letters_url)
-    letters = DeadLetters(query.get("stream", "dead_letters"), settings.dead_letters_keep)
-    keeper = connect(letters_url)
+    letters_address, letters = open_letters(settings.dead_letters_url, settings.dead_letters_keep)
+    keeper = connect(letters_address)
     collector = collect.Collector(publisher, letters, keeper, round(settings.max_skew * 1_000_000))
 
     @contextlib.asynccontextmanager

@@ -37,10 +37,12 @@ class SeenIds:
         self._capacity = capacity
         self._seen = Seen(capacity)
         self._sizes: deque[int] = deque()
+        self._stored = 0
         self._fresh: list[int] = []
         for chunk in chunks:
             ids = Seen.unpack(chunk, capacity)
             self._sizes.append(len(ids))
+            self._stored += len(ids)
             for hashed in ids:
                 self._seen.add_hash(hashed)
 
@@ -58,10 +60,10 @@ class SeenIds:
             return []
         out: list[Command] = [("RPUSH", self._key, Seen.of(self._fresh).pack())]
         self._sizes.append(len(self._fresh))
+        self._stored += len(self._fresh)
         self._fresh = []
-        total = sum(self._sizes) if len(self._sizes) > 1 else 0
-        while len(self._sizes) > 1 and total - self._sizes[0] >= self._capacity:
-            total -= self._sizes.popleft()
+        while len(self._sizes) > 1 and self._stored - self._sizes[0] >= self._capacity:
+            self._stored -= self._sizes.popleft()
             out.append(("LPOP", self._key))
         return out
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 import redis
 
 from dataflows.connectors import open_stream
-from dataflows.connectors.letters import DeadLetter, DeadLetters
+from dataflows.connectors.letters import DeadLetter, DeadLetters, open_letters
 from dataflows.connectors.redis_streams import connect
 from dataflows.events import Event, parse, partition_of
-from dataflows.settings import FlowSettings, SettingError, flow_settings, split_query
+from dataflows.settings import FlowSettings, SettingError, flow_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,9 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingError as error:
         print(error, file=sys.stderr)  # noqa: T201  # a command speaks on its terminal
         return 2
-    address, query = split_query(settings.dead_letters_url)
+    address, letters = open_letters(settings.dead_letters_url, settings.dead_letters_keep)
     client = connect(address)
-    letters = DeadLetters(query.get("stream", "dead_letters"), settings.dead_letters_keep)
     if chosen.verb == "show":
         return _show(letters.find(client, chosen.letter_id))
     selected = (

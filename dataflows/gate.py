@@ -41,11 +41,15 @@ class Gate:
         for batch in batches:
             for row in batch.rows:
                 places[row.entity].append((batch, row))
+        held: set[int] = set()
         for entity, placed in places.items():
             for position, rule in self._verdicts[entity].broken([_record(row) for _, row in placed]).items():
                 batch, row = placed[position]
-                batch.rows = [kept for kept in batch.rows if kept is not row]
                 batch.quarantined.append((row, rule))
+                held.add(id(row))
+        if held:
+            for batch in batches:
+                batch.rows = [row for row in batch.rows if id(row) not in held]
         return batches
 
 

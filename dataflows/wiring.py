@@ -11,7 +11,7 @@ import redis
 from msgspec import Struct
 
 from dataflows.connectors import StreamError, open_stream
-from dataflows.connectors.letters import DeadLetters
+from dataflows.connectors.letters import open_letters
 from dataflows.connectors.redis_streams import connect
 from dataflows.gate import Gate
 from dataflows.lease import Lease
@@ -62,8 +62,11 @@ def wire(settings: FlowSettings, flow: str, entities: Sequence[str]) -> Wiring:
 
     Raises:
         LeaseError: another process owns the partitions.
-        StreamError: the partitions asked for do not exist.
+        StreamError: the partitions asked for do not exist, or the dead letters are in another Redis.
     """
+    address, dead_letters = open_letters(settings.dead_letters_url, settings.dead_letters_keep)
+    if address != split_query(settings.redis_url)[0]:
+        raise StreamError("INLAY_DEAD_LETTERS_URL must be in the Redis of INLAY_REDIS_URL: both are one transaction")
     gate = Gate({entity: load_verdict(entity) for entity in entities})
     client = connect(settings.redis_url)
     stream = open_stream(settings.stream_url)
@@ -76,10 +79,6 @@ def wire(settings: FlowSettings, flow: str, entities: Sequence[str]) -> Wiring:
     committed = committed_offsets(client, flow, partitions)
     stop = StopSignal()
     stop.listen()
-    address, query = split_query(settings.dead_letters_url)
-    if address != split_query(settings.redis_url)[0]:
-        raise StreamError("INLAY_DEAD_LETTERS_URL must be in the Redis of INLAY_REDIS_URL: both are one transaction")
-    dead_letters = DeadLetters(query.get("stream", "dead_letters"), settings.dead_letters_keep)
     receive = Receive(
         stream, client, flow, lease, committed, stop,
         rewind=settings.rewind, batch_events=settings.batch_events, batch_wait=settings.batch_wait,

@@ -11,9 +11,9 @@ import msgspec
 from msgspec import UNSET
 
 from dataflows.aggregates.neighbours import weigh
-from dataflows.aggregates.people import UnknownVersion
 from dataflows.aggregates.popularity import Scope, trend
 from dataflows.aggregates.tiles import ITEM_LEVELS, Tiles
+from dataflows.aggregates.versions import unpack_versioned
 from dataflows.events import HOUR, SECOND, Event
 
 VERSION: Final = 1
@@ -110,9 +110,7 @@ class Item:
         Raises:
             UnknownVersion: another version of the product wrote it.
         """
-        version, *content = msgspec.msgpack.decode(packed, strict=False)
-        if version != VERSION:
-            raise UnknownVersion(f"an item's state has version {version}, this release reads {VERSION}")
+        content = unpack_versioned(packed, VERSION, "an item's")
         item = cls()
         item.row_at, tiles, item.binding, item.bindings, item.catalogue, *described = content
         item.described_from, item.histories = described
@@ -131,9 +129,7 @@ def unpack_scope(packed: bytes) -> Scope:
     Raises:
         UnknownVersion: another version of the product wrote it.
     """
-    version, *content = msgspec.msgpack.decode(packed, strict=False)
-    if version != VERSION:
-        raise UnknownVersion(f"a scope's state has version {version}, this release reads {VERSION}")
+    content = unpack_versioned(packed, VERSION, "a scope's")
     scope = Scope()
     scope.row_at, scope.heat, scope.purchases, scope.days = content
     return scope

@@ -12,6 +12,7 @@ from dataflows.aggregates.orders import MONEY, Orders
 from dataflows.aggregates.recency import Kept, Recent, taste
 from dataflows.aggregates.seen import Seen, hash_id
 from dataflows.aggregates.tiles import USER_LEVELS, Tiles, is_late
+from dataflows.aggregates.versions import unpack_versioned
 from dataflows.events import SECOND, TIMELESS, Event, Outcome
 
 VERSION: Final = 1
@@ -37,10 +38,6 @@ class Fact(NamedTuple):
 
 
 UNKNOWN: Final = Fact(None, None)
-
-
-class UnknownVersion(RuntimeError):
-    """A state was written by a version of the product that this one cannot read."""
 
 
 class User:
@@ -121,12 +118,7 @@ class User:
         Raises:
             UnknownVersion: another version of the product wrote it.
         """
-        version, *content = msgspec.msgpack.decode(packed, strict=False)
-        if version != VERSION:
-            raise UnknownVersion(
-                f"a user's state has version {version}, this release reads {VERSION}: "
-                "run the release that wrote it, or rebuild the features from the stream"
-            )
+        content = unpack_versioned(packed, VERSION, "a user's")
         user = cls()
         user.offset, user.row_at, seen, tiles, orders, recent, cart, wishes, bought, last, profile = content
         user.seen = Seen.unpack(seen)

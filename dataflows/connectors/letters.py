@@ -13,6 +13,7 @@ import msgspec
 import redis
 
 from dataflows.events import Refused, to_rfc3339
+from dataflows.settings import split_query
 
 PAGE: Final = 500
 
@@ -72,6 +73,12 @@ class DeadLetters:
         """Take letters out."""
         if letter_ids:
             client.xdel(self.name, *letter_ids)
+
+
+def open_letters(url: str, keep: int) -> tuple[str, DeadLetters]:
+    """The address of the Redis in `redis://host:port/db?stream=<name>`, and the dead letters kept there."""
+    address, query = split_query(url)
+    return address, DeadLetters(query.get("stream", "dead_letters"), keep)
 
 
 def _letter(letter_id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:

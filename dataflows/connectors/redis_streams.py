@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import redis
 import redis.asyncio
@@ -16,6 +15,7 @@ from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
 from dataflows.connectors import Bounds, Records, StreamError
+from dataflows.settings import split_query
 
 FIELD: Final = b"event"
 CHUNK: Final = 1000
@@ -96,7 +96,7 @@ class RedisStreams:
         pipeline.execute()
 
     def lag(self, after: Mapping[int, int]) -> dict[int, int]:
-        """Counted by Redis 7 from the entries ever added; before, by reading ids."""
+        """Counted by reading entries, to 100,000 a partition."""
         lags = {}
         for partition, offset in after.items():
             entries = self._client.xrange(self._keys[partition], min=f"({to_id(offset)}", count=100_000)
@@ -116,7 +116,7 @@ class RedisStreams:
 
 
 class RedisPublisher:
-    """The writing side for an event loop: bounded connections, and an answer or an error within `timeout` seconds."""
+    """The writing side for an event loop: bounded connections, and an answer or an error within seconds."""
 
     def __init__(self, client: redis.asyncio.Redis, name: str, partitions: int) -> None:
         self.name = name
@@ -166,12 +166,11 @@ def connect(address: str) -> redis.Redis:
 
 
 def _split(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    address, query = split_query(url)
     name, partitions = query.get("stream", "events"), query.get("partitions", "8")
     if not partitions.isdigit() or not 0 < int(partitions) <= 1024:
         raise StreamError(f"partitions={partitions!r} in the stream's URL is no number from 1 to 1024")
-    return urlunsplit(parts._replace(query="")), name, int(partitions)
+    return address, name, int(partitions)
 
 
 def _check_partitions(name: str, partitions: int, found: Any) -> None:

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from dataflows.aggregates.items import COUNTED, Item, pack_scope, unpack_scope
-from dataflows.aggregates.people import UnknownVersion
 from dataflows.aggregates.popularity import Scope
+from dataflows.aggregates.versions import UnknownVersion
 from dataflows.events import DAY, HOUR, SECOND, Event
 from tests.given import NOW, an_event, histories, nows, seeds
 from tests.unit.dataflows.oracle import Arrival, item_stats

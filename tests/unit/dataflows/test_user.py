@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from dataflows.aggregates.people import COUNTED, KINDS, UnknownVersion, User
+from dataflows.aggregates.people import COUNTED, KINDS, User
+from dataflows.aggregates.versions import UnknownVersion
 from dataflows.events import DAY, HOUR, MINUTE, SECOND, Event, Line
 from tests.given import FACTS, NOW, an_event, histories, nows, seeds
 from tests.unit.dataflows.oracle import Arrival, user_row

@@ -1,0 +1,31 @@
+"""Stored states carry the version of what wrote them first, so that none is ever misread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class UnknownVersion(RuntimeError):
+    """A state was written by a version of the product that this one cannot read."""
+
+
+def unpack_versioned(packed: bytes, version: int, whose: str) -> list[Any]:
+    """What follows the version in a packed state.
+
+    Args:
+        packed: msgpack of an array, the version first.
+        version: the only one that can be read.
+        whose: whose state it is, for the message.
+
+    Raises:
+        UnknownVersion: another version wrote it.
+    """
+    found, *content = msgspec.msgpack.decode(packed, type=list[Any], strict=False)
+    if found != version:
+        raise UnknownVersion(
+            f"{whose} state has version {found}, this release reads {version}: "
+            "run the release that wrote it, or rebuild the features from the stream"
+        )
+    return content
