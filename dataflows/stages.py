@@ -31,14 +31,19 @@ class Enriched(NamedTuple):
     facts: Mapping[str, Fact]
 
 
-class Row(Struct, frozen=True):
-    """The features of one entity as of `at` (microseconds), and the state they were read from."""
+class Row(Struct, frozen=True, gc=False):
+    """The features of one entity as of `at` (microseconds), and the state they were read from.
+
+    Attributes:
+        omitted: features that need not be written where they are None, since they never had a value before.
+    """
 
     entity: str
     key: str
     at: int
     values: dict[str, Any]
     state: bytes
+    omitted: frozenset[str] = frozenset()
 
 
 Command = tuple[Any, ...]

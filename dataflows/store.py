@@ -79,10 +79,10 @@ class Store:
         run = pipeline.execute_command
         for row in batch.rows:
             layout = self._layouts[row.entity]
-            run("HSET", layout.key(row.key), *layout.encode({**row.values, "state": row.state}, row.at))
+            run("HSET", layout.key(row.key), *layout.encode(row.values, row.at, state=row.state, omitted=row.omitted))
         for row, _ in batch.quarantined:
             layout = self._layouts[row.entity]
-            run("HSET", layout.key(row.key), *layout.encode({"state": row.state}, row.at))
+            run("HSET", layout.key(row.key), *layout.encode({}, row.at, state=row.state))
         for command in batch.commands:
             run(*command)
         now = self._clock()

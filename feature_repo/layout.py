@@ -16,11 +16,11 @@ from feast import Entity, FeatureView
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.types import Array, Bool, Bytes, Float64, Int64, String, UnixTimestamp
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from feature_repo import features
+from feature_repo.values import KINDS, Encode, encoder
 
 PROJECT: Final = "inlay"
 SECOND: Final = 1_000_000
@@ -28,43 +28,23 @@ SECOND: Final = 1_000_000
 INT64_MIN: Final = -(2**63)
 """What Feast itself writes for a time that is missing."""
 
-_SMALL_INTS: Final = tuple(Value(int64_val=number).SerializeToString() for number in range(1024))
-
-_KINDS: Final[Mapping[Any, str]] = {
-    Int64: "int64_val",
-    Float64: "double_val",
-    String: "string_val",
-    Bool: "bool_val",
-    Bytes: "bytes_val",
-    UnixTimestamp: "unix_timestamp_val",
-    Array(String): "string_list_val",
-    Array(Float64): "double_list_val",
-    Array(Int64): "int64_list_val",
-    Array(UnixTimestamp): "unix_timestamp_list_val",
-}
-
 
 class UnreadableValue(ValueError):
     """The bytes of a feature are no value of its type; the message names the feature."""
 
 
 class Column(NamedTuple):
-    """One feature: its view, its type in Feast, the hash field that holds it, and its field of Feast's Value."""
+    """One feature: its view, its type in Feast, the hash field that holds it, and its field of Feast's Value.
+
+    `encode` makes the bytes of a value that is not None.
+    """
 
     name: str
     view: str
     dtype: Any
     field: bytes
     kind: str
-
-    def encode(self, value: Any) -> bytes:
-        """The bytes of a value; None becomes a null."""
-        if value is None:
-            return b""
-        make: Any = Value  # its stub knows no field by a name held in a variable
-        return bytes(
-            make(**{self.kind: {"val": value} if self.kind.endswith("_list_val") else value}).SerializeToString()
-        )
+    encode: Encode
 
     def read(self, raw: bytes | None) -> Any:
         """The value in some bytes, None where there is none; times are epoch seconds.
@@ -89,6 +69,13 @@ class Column(NamedTuple):
         return None if kind == "unix_timestamp_val" and found == INT64_MIN else found
 
 
+class _Plan(NamedTuple):
+    """How rows of the same features are written: each one's name, hash field and encoder; and the views' stamps."""
+
+    columns: list[tuple[str, bytes, Encode]]
+    stamps: list[bytes]
+
+
 class EntityLayout:
     """The hash of one entity: every feature of every view of it.
 
@@ -111,12 +98,15 @@ class EntityLayout:
                 if field.name in self.columns:
                     raise ValueError(f"two views of {entity.name} have a feature {field.name}; give one another name")
                 hashed = struct.pack("<I", mmh3.hash(f"{view.name}:{field.name}", signed=False))
-                self.columns[field.name] = Column(field.name, view.name, field.dtype, hashed, _KINDS[field.dtype])
+                self.columns[field.name] = Column(
+                    field.name, view.name, field.dtype, hashed, KINDS[field.dtype], encoder(KINDS[field.dtype])
+                )
         self._names = {column.field: column.name for column in self.columns.values()}
         self._views = {stamp: view for view, stamp in self.stamps.items()}
         if len(self._names) != len(self.columns):
             raise ValueError(f"two features of {entity.name} hash to one field; rename one of them")
         whole = self._serialized("")
+        self._plans: dict[tuple[str, ...], _Plan] = {}
         self._head, self._tail = whole[:-4], PROJECT.encode()
 
     def _serialized(self, value: str) -> bytes:
@@ -132,26 +122,46 @@ class EntityLayout:
         """The hash fields of the features `names`."""
         return [self.columns[name].field for name in names]
 
-    def encode(self, values: Mapping[str, Any], at: int) -> list[bytes]:
-        """`field, value, …` for one HSET that writes `values` as of `at` (microseconds); None becomes a null."""
+    def encode(
+        self,
+        values: Mapping[str, Any],
+        at: int,
+        *,
+        state: bytes | None = None,
+        omitted: frozenset[str] = frozenset(),
+    ) -> list[bytes]:
+        """`field, value, …` for one HSET that writes a row.
+
+        Args:
+            values: features by name; None becomes a null.
+            at: what the row is of, in microseconds.
+            state: the opaque state of the entity, where there is one.
+            omitted: features that are left out where they are None, since they never had a value before.
+        """
+        names = tuple(values)
+        plan = self._plans.get(names) or self._plan(names)
         out: list[bytes] = []
-        add, columns, small = out.append, self.columns, len(_SMALL_INTS)
-        views = set()
-        for name, value in values.items():
-            _, view, _, field, kind = column = columns[name]
-            views.add(view)
-            add(field)
-            # Most of a row are small counts and things that are not known: no call for those.
-            if value is None:
-                add(b"")
-            elif kind == "int64_val" and 0 <= value < small:
-                add(_SMALL_INTS[value])
-            else:
-                add(column.encode(value))
+        for (name, field, encode), value in zip(plan.columns, values.values(), strict=True):
+            if value is not None:
+                out += (field, encode(value))
+            elif name not in omitted:
+                out += (field, b"")
         stamp = bytes(Timestamp(seconds=at // SECOND, nanos=at % SECOND * 1000).SerializeToString())
-        for view in views:
-            out += (self.stamps[view], stamp)
+        for field in plan.stamps:
+            out += (field, stamp)
+        if state is not None:
+            column = self.columns["state"]
+            out += (column.field, column.encode(state), self.stamps[column.view], stamp)
         return out
+
+    def _plan(self, names: tuple[str, ...]) -> _Plan:
+        columns = [self.columns[name] for name in names]
+        views = dict.fromkeys(column.view for column in columns)
+        found = _Plan(
+            [(column.name, column.field, column.encode) for column in columns], [self.stamps[view] for view in views]
+        )
+        self._plans[names] = found
+        return found
 
     def decode(self, found: Mapping[bytes, bytes]) -> tuple[dict[str, Any], dict[str, int]]:
         """The features in a whole hash by name, and by view the time its row is of (microseconds).
