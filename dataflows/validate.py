@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from dataflows.events import Placed, Refused, parse
 from dataflows.stages import Received, Validated
@@ -31,20 +32,30 @@ class Validate:
         Raises:
             TooManyRefused: the ceiling was reached.
         """
-        now = self._clock()
+        now, max_skew = self._clock(), self._max_skew
+        judged = [parse(raw, now, max_skew=max_skew) for raw in batch.values]
+        last = batch.offsets[-1] if batch.offsets else -1
+        if Refused not in set(map(type, judged)):
+            if judged:
+                self._run = 0
+            return Validated(
+                batch.partition, last, cast("list[Placed]", list(zip(batch.offsets, judged, strict=True))), []
+            )
         events: list[Placed] = []
         refused: list[tuple[int, Refused]] = []
-        for offset, raw in zip(batch.offsets, batch.values, strict=True):
-            judged = parse(raw, now, max_skew=self._max_skew)
-            if isinstance(judged, Refused):
-                refused.append((offset, judged))
-                self._run += 1
-                if self._run >= self._refused_run:
-                    raise TooManyRefused(
-                        f"{self._run:,} events in a row were refused, the last because: {judged.reason}. "
-                        "Mend their sender, or raise INLAY_REFUSED_RUN to let them go to the dead letters"
-                    )
+        for offset, each in zip(batch.offsets, judged, strict=True):
+            if isinstance(each, Refused):
+                refused.append((offset, each))
+                self._count(each)
             else:
-                events.append(Placed(offset, judged))
+                events.append((offset, each))
                 self._run = 0
-        return Validated(batch.partition, batch.offsets[-1] if batch.offsets else -1, events, refused)
+        return Validated(batch.partition, last, events, refused)
+
+    def _count(self, refused: Refused) -> None:
+        self._run += 1
+        if self._run >= self._refused_run:
+            raise TooManyRefused(
+                f"{self._run:,} events in a row were refused, the last because: {refused.reason}. "
+                "Mend their sender, or raise INLAY_REFUSED_RUN to let them go to the dead letters"
+            )

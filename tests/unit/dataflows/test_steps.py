@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from dataflows.aggregate import TICK, Aggregate
 from dataflows.aggregates.people import Fact
 from dataflows.enrich import enrich, items_of
-from dataflows.events import MINUTE, Event, Line, Placed, Refused, parse
+from dataflows.events import MINUTE, Event, Line, Refused, parse
 from dataflows.gate import Gate
 from dataflows.stages import Aggregated, Received, Row, Validated
 from dataflows.validate import TooManyRefused, Validate
@@ -75,7 +75,7 @@ def test_the_flow_that_stops_says_why_and_what_to_do() -> None:
 
 
 def a_batch(partition: int, *events: Event) -> Validated:
-    return Validated(partition, len(events) - 1, [Placed(offset, event) for offset, event in enumerate(events)], [])
+    return Validated(partition, len(events) - 1, list(enumerate(events)), [])
 
 
 def test_one_look_up_brings_the_facts_of_every_item_of_every_batch() -> None:
