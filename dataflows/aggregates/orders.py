@@ -40,6 +40,8 @@ class Orders:
 
     def spend(self, now: int, tiles: int) -> float:
         """What was spent and not given back in the window of `tiles` days at `now`."""
+        if not self.entries:
+            return 0.0
         low = now // DAY - tiles
         total = 0
         for days, refunded, whole in self.entries.values():

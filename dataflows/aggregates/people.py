@@ -26,6 +26,11 @@ LAST: Final[Mapping[str, str]] = {
 }  # fmt: skip
 TRAITS: Final[Mapping[str, type]] = {"country": str, "locale": str, "timezone": str, "first_name": str}
 CONSENTS: Final = ("email_allowed", "profile_allowed")
+NAMES: Final = {
+    window: tuple(f"{kind}_{window}" for kind in KINDS) for level in USER_LEVELS for window, _ in level.windows
+}
+MOMENTS: Final = (*LAST.values(), "first_seen_at")
+PROFILE: Final = (*TRAITS, *CONSENTS)
 WISHES: Final = 100
 BOUGHT: Final = 200
 
@@ -82,27 +87,28 @@ class User:
         counts, due = self.tiles.totals(now)
         values: dict[str, Any] = {}
         for window, totals in counts.items():
-            for kind, total in zip(KINDS, totals, strict=True):
-                values[f"{kind}_{window}"] = total
-        order_due = self.orders.due(now)
+            values.update(zip(NAMES[window], totals, strict=True))
         values["spend_30d"] = self.orders.spend(now, 30)
         values["spend_90d"] = self.orders.spend(now, 90)
         values["orders_90d"] = self.orders.count(now, 90)
-        for moment in (*LAST.values(), "first_seen_at"):
-            at = self.last.get(moment)
-            values[moment] = None if at is None else at // SECOND
+        last = self.last
+        for moment in MOMENTS:
+            values[moment] = last[moment] // SECOND if moment in last else None
         newest = self.recent.newest()
-        known = taste(newest)
         values["recent_items"] = [item_id for item_id, _ in newest]
         values["recent_at"] = [seen.at // SECOND for _, seen in newest]
         values["cart_items"] = self.cart.items()
         values["cart_updated_at"] = None if self.cart.updated_at is None else self.cart.updated_at // SECOND
         values["wishlist_items"] = self.wishes.newest()
         values["purchased_items"] = self.bought.newest(without=self.orders.refunded())
-        values["top_categories"], values["top_category_weights"], values["typical_price"] = known
-        for name in (*TRAITS, *CONSENTS):
-            values[name] = self.profile[name][1] if name in self.profile else None
-        return values, min(filter(None, (due, order_due)), default=None)
+        values["top_categories"], values["top_category_weights"], values["typical_price"] = taste(newest)
+        profile = self.profile
+        for name in PROFILE:
+            values[name] = profile[name][1] if name in profile else None
+        order_due = self.orders.due(now)
+        if order_due is not None and (due is None or order_due < due):
+            due = order_due
+        return values, due
 
     def pack(self) -> bytes:
         """The state as bytes: msgpack, the version first."""

@@ -54,7 +54,7 @@ class Recent:
 
     def newest(self) -> list[tuple[str, Seen]]:
         """The items newest first; items of one moment by their id."""
-        ordered = sorted(self.entries.items(), key=lambda entry: (-entry[1].at, entry[0]))
+        ordered = sorted(self.entries.items(), key=_newest_first)
         return ordered[:RECENT]
 
     def pack(self) -> list[tuple[str, int, float, str]]:
@@ -69,12 +69,19 @@ class Recent:
         return recent
 
 
+def _newest_first(entry: tuple[str, Seen]) -> tuple[int, str]:
+    item_id, seen = entry
+    return -seen[0], item_id
+
+
 def taste(newest: list[tuple[str, Seen]]) -> Taste:
     """The taste that the recent items show.
 
     A category's share is the sum of 2^(-age / 7 days) over its items, age counted from the newest item so that the
     same events give the same shares at any time; the typical price is the median of the known prices.
     """
+    if not newest:
+        return Taste([], [], None)
     shares: dict[str, float] = {}
     for _, seen in newest:
         if seen.category:
@@ -120,6 +127,8 @@ class Kept:
 
     def newest(self, without: frozenset[int] | set[int] = frozenset()) -> list[str]:
         """The items that are in, newest first, those whose label is in `without` left out."""
+        if not self.entries:
+            return []
         held = [
             (-kept, item_id)
             for item_id, (kept, given_up, label) in self.entries.items()

@@ -8,7 +8,6 @@ window costs as much as the tiles that are not empty, however often it is read.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import add
 from typing import Final, NamedTuple
 
 from dataflows.events import DAY, HOUR, MINUTE
@@ -80,21 +79,24 @@ class Tiles:
         sums: dict[str, list[int]] = {}
         due: int | None = None
         for (size, windows), grid in zip(self.levels, self.grids, strict=True):
+            if not grid:
+                for name, _ in windows:
+                    sums[name] = [0] * self.kinds
+                continue
             current = now // size
             oldest = current - windows[-1][1]
             for tile in [tile for tile in grid if tile < oldest]:
                 del grid[tile]
             for name, tiles in windows:
-                low, first, total = current - tiles, None, [0] * self.kinds
-                for tile, counts in grid.items():
-                    if tile >= low:
-                        total = list(map(add, total, counts))
-                        if first is None or tile < first:
-                            first = tile
-                sums[name] = total
-                if first is not None:
-                    leaves = (first + tiles + 1) * size
-                    due = leaves if due is None or leaves < due else due
+                low = current - tiles
+                inside = [tile for tile in grid if tile >= low]
+                if not inside:
+                    sums[name] = [0] * self.kinds
+                    continue
+                sums[name] = list(map(sum, zip(*map(grid.__getitem__, inside), strict=True)))
+                leaves = (min(inside) + tiles + 1) * size
+                if due is None or leaves < due:
+                    due = leaves
         return Totals(sums, due)
 
     def hours(self) -> Iterator[tuple[int, list[int]]]:
