@@ -99,7 +99,7 @@ class Collector:
         now = self._clock()
         pipeline = self._client.pipeline(transaction=False)
         for each in refused:
-            self._letters.add(pipeline, "api", each, now)
+            pipeline.execute_command(*self._letters.command("api", each, now))
         try:
             await pipeline.execute()
         except (redis.RedisError, OSError):

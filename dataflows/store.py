@@ -6,6 +6,7 @@ prefix. The transaction watches the lease it is made under: a process that was r
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -18,14 +19,11 @@ from dataflows.events import OUTCOMES
 from dataflows.lease import Lease
 from dataflows.metrics import COMMITTED_AT, EVENTS, RECEIVED, ROWS, STEP_SECONDS
 from dataflows.stages import Aggregated, Row
+from dataflows.transaction import GuardChanged, Transaction
 from feature_repo.layout import LAYOUTS
 
 OFFSETS_KEY: Final = "inlay:offsets:{}"
 OUTCOMES_KEY: Final = "inlay:outcomes:{}"
-
-
-class CommitUnknown(RuntimeError):
-    """The connection broke in the middle of a commit: only a start from the committed offset tells what was stored."""
 
 
 class Store:
@@ -58,52 +56,45 @@ class Store:
 
         Raises:
             LeaseError: another process took the partitions over; nothing was written.
-            CommitUnknown: Redis went away meanwhile.
+            CommitUnknown: Redis went away meanwhile (from `dataflows.transaction`).
         """
-        keys = [self._lease.keys[partition] for partition in batch.owners]
-        with STEP_SECONDS.labels(self._flow, "store").time(), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.watch(*keys)
-            if any(found != self._lease.token for found in pipeline.mget(keys)):
-                raise self._lease.lost()
-            pipeline.multi()
-            self._write(pipeline, batch)
+        guards = [self._lease.keys[partition] for partition in batch.owners]
+        with STEP_SECONDS.labels(self._flow, "store").time():
+            transaction = Transaction(self._client)
+            self._write(transaction, batch)
             try:
-                pipeline.execute()
-            except redis.WatchError:  # also what redis-py makes of a connection that breaks under a watch
-                if any(found != self._lease.token for found in self._client.mget(keys)):
-                    raise self._lease.lost() from None
-                raise CommitUnknown("the connection to Redis broke in a commit; start again, nothing is lost") from None
+                transaction.execute(guards, self._lease.token)
+            except GuardChanged:
+                raise self._lease.lost() from None
         self._count(batch)
 
-    def _write(self, pipeline: Any, batch: Aggregated) -> None:
-        run = pipeline.execute_command
+    def _write(self, transaction: Transaction, batch: Aggregated) -> None:
+        add, packed = transaction.add, transaction.add_packed
         for row in batch.rows:
-            layout = self._layouts[row.entity]
-            run("HSET", layout.key(row.key), *layout.encode(row.values, row.at, state=row.state, omitted=row.omitted))
+            packed(self._layouts[row.entity].hset(row.key, row.values, row.at, state=row.state, omitted=row.omitted))
         for row, _ in batch.quarantined:
-            layout = self._layouts[row.entity]
-            run("HSET", layout.key(row.key), *layout.encode({}, row.at, state=row.state))
+            packed(self._layouts[row.entity].hset(row.key, {}, row.at, state=row.state))
         for command in batch.commands:
-            run(*command)
+            add(*command)
         now = self._clock()
         for partition, offset, refused in batch.refused:
-            self._dead_letters.add(pipeline, self._flow, refused, now, f"{partition}/{offset}")
+            add(*self._dead_letters.command(self._flow, refused, now, f"{partition}/{offset}"))
         for row, rule in batch.quarantined:
-            self._dead_letters.add_row(pipeline, self._flow, row.key, rule, _original(row), now)
+            add(*self._dead_letters.row_command(self._flow, row.key, rule, _original(row), now))
         for outcome, number in batch.outcomes.items():
             if number:
-                run("HINCRBY", self._outcomes_key, outcome, number)
+                add("HINCRBY", self._outcomes_key, outcome, number)
         if batch.received:
-            run("HINCRBY", self._outcomes_key, "received", batch.received)
+            add("HINCRBY", self._outcomes_key, "received", batch.received)
         if batch.offsets:
-            run("HSET", self._offsets_key, *(part for place in batch.offsets.items() for part in place))
+            add("HSET", self._offsets_key, *(part for place in batch.offsets.items() for part in place))
 
     def _count(self, batch: Aggregated) -> None:
         RECEIVED.labels(self._flow).inc(batch.received)
         for outcome in OUTCOMES:
             EVENTS.labels(self._flow, outcome).inc(batch.outcomes.get(outcome, 0))
-        for row in batch.rows:
-            ROWS.labels(self._flow, row.entity, "stored").inc()
+        for entity, number in Counter(row.entity for row in batch.rows).items():
+            ROWS.labels(self._flow, entity, "stored").inc(number)
         for row, _ in batch.quarantined:
             ROWS.labels(self._flow, row.entity, "quarantined").inc()
         COMMITTED_AT.labels(self._flow).set(self._clock() / 1_000_000)

@@ -69,6 +69,38 @@ class Column(NamedTuple):
         return None if kind == "unix_timestamp_val" and found == INT64_MIN else found
 
 
+NOTHING: Final = b"$0\r\n\r\n"
+_LENGTHS: Final = tuple(b"$%d\r\n" % length for length in range(1024))
+
+
+def bulk(raw: bytes) -> bytes:
+    """Bytes as one part of a command of Redis: its length, then itself."""
+    length = len(raw)
+    return (_LENGTHS[length] if length < 1024 else b"$%d\r\n" % length) + raw + b"\r\n"
+
+
+class _SmallInts(dict[int, bytes]):
+    """The parts of small counts, of which most of a row consists, are looked up; others are made."""
+
+    def __init__(self, encode: Encode) -> None:
+        super().__init__((number, bulk(encode(number))) for number in range(1024))
+        self._encode = encode
+
+    def __missing__(self, number: int) -> bytes:
+        return bulk(self._encode(number))
+
+
+_small_ints: Final = _SmallInts(encoder("int64_val"))
+
+
+def _in_bulk(column: Column) -> Encode:
+    """What makes the part of a command from a value of the column."""
+    if column.kind == "int64_val":
+        return _small_ints.__getitem__
+    encode = column.encode
+    return lambda value: bulk(encode(value))
+
+
 class _Plan(NamedTuple):
     """How rows of the same features are written: each one's name, hash field and encoder; and the views' stamps."""
 
@@ -122,17 +154,19 @@ class EntityLayout:
         """The hash fields of the features `names`."""
         return [self.columns[name].field for name in names]
 
-    def encode(
+    def hset(
         self,
+        key: str,
         values: Mapping[str, Any],
         at: int,
         *,
         state: bytes | None = None,
         omitted: frozenset[str] = frozenset(),
-    ) -> list[bytes]:
-        """`field, value, …` for one HSET that writes a row.
+    ) -> bytes:
+        """The command that writes a row, `HSET key field value …`, as Redis reads it.
 
         Args:
+            key: of the entity.
             values: features by name; None becomes a null.
             at: what the row is of, in microseconds.
             state: the opaque state of the entity, where there is one.
@@ -140,25 +174,26 @@ class EntityLayout:
         """
         names = tuple(values)
         plan = self._plans.get(names) or self._plan(names)
-        out: list[bytes] = []
+        parts: list[bytes] = []
         for (name, field, encode), value in zip(plan.columns, values.values(), strict=True):
             if value is not None:
-                out += (field, encode(value))
+                parts += (field, encode(value))
             elif name not in omitted:
-                out += (field, b"")
-        stamp = bytes(Timestamp(seconds=at // SECOND, nanos=at % SECOND * 1000).SerializeToString())
+                parts += (field, NOTHING)
+        stamp = bulk(Timestamp(seconds=at // SECOND, nanos=at % SECOND * 1000).SerializeToString())
         for field in plan.stamps:
-            out += (field, stamp)
+            parts += (field, stamp)
         if state is not None:
             column = self.columns["state"]
-            out += (column.field, column.encode(state), self.stamps[column.view], stamp)
-        return out
+            parts += (bulk(column.field), bulk(column.encode(state)), bulk(self.stamps[column.view]), stamp)
+        return b"".join((b"*%d\r\n$4\r\nHSET\r\n" % (len(parts) + 2), bulk(self.key(key)), *parts))
 
     def _plan(self, names: tuple[str, ...]) -> _Plan:
         columns = [self.columns[name] for name in names]
         views = dict.fromkeys(column.view for column in columns)
         found = _Plan(
-            [(column.name, column.field, column.encode) for column in columns], [self.stamps[view] for view in views]
+            [(column.name, bulk(column.field), _in_bulk(column)) for column in columns],
+            [bulk(self.stamps[view]) for view in views],
         )
         self._plans[names] = found
         return found

@@ -46,8 +46,6 @@ def by_protobuf(kind: str) -> Encode:
 def encoder(kind: str) -> Encode:
     """What encodes a value, not None, of a field of Value."""
     exactly = by_protobuf(kind)
-    if kind == "int64_val":
-        return _SmallInts(exactly).__getitem__
     if kind == "unix_timestamp_val":
         return _times(_tag(kind, _VARINT), exactly)
     if kind == "double_val":
@@ -64,17 +62,6 @@ def encoder(kind: str) -> Encode:
 def _tag(kind: str, wire: int) -> bytes:
     """What a field of Value begins with; its numbers are below 16, so one byte."""
     return bytes((Value.DESCRIPTOR.fields_by_name[kind].number << 3 | wire,))
-
-
-class _SmallInts(dict[int, bytes]):
-    """Counts up to 1,023 are looked up, others are encoded."""
-
-    def __init__(self, exactly: Encode) -> None:
-        super().__init__((number, exactly(number)) for number in range(1024))
-        self._exactly = exactly
-
-    def __missing__(self, number: int) -> bytes:
-        return self._exactly(number)
 
 
 def _times(tag: bytes, exactly: Encode) -> Encode:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
+import hiredis
 from hypothesis import strategies as st
 from msgspec import convert
 
@@ -52,6 +53,15 @@ def raw(**fields: Any) -> bytes:
     """The bytes of an event: as `an_event`; a field of None is left out."""
     content = {name: value for name, value in {**EVENT_DEFAULTS, **fields}.items() if value is not None}
     return json.dumps(content).encode()
+
+
+def written(command: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    """The key and the fields of `HSET key field value …` as it goes to Redis."""
+    reader = hiredis.Reader()
+    reader.feed(command)
+    verb, key, *pairs = reader.gets()
+    assert (verb, reader.has_data()) == (b"HSET", False)
+    return key, dict(zip(pairs[::2], pairs[1::2], strict=True))
 
 
 def rfc3339(micros: int, zone: timezone = timezone.utc) -> str:

@@ -43,18 +43,18 @@ class DeadLetters:
     def __init__(self, name: str, keep: int) -> None:
         self.name, self._keep = name, keep
 
-    def add(self, pipeline: Any, flow: str, refused: Refused, now: int, place: str = "") -> None:
-        """Queue a refused event in a pipeline."""
+    def command(self, flow: str, refused: Refused, now: int, place: str = "") -> tuple[Any, ...]:
+        """The Redis command that keeps a refused event."""
         fields = {
             "flow": flow, "stage": refused.stage, "kind": refused.kind, "reason": refused.reason,
             "field": refused.field, "refused_at": to_rfc3339(now), "place": place, "original": refused.original,
         }  # fmt: skip
-        pipeline.xadd(self.name, fields, maxlen=self._keep, approximate=True)
+        return "XADD", self.name, "MAXLEN", "~", self._keep, "*", *(part for pair in fields.items() for part in pair)
 
-    def add_row(self, pipeline: Any, flow: str, key: str, rule: str, original: bytes, now: int) -> None:
-        """Queue a row that the gate held back."""
+    def row_command(self, flow: str, key: str, rule: str, original: bytes, now: int) -> tuple[Any, ...]:
+        """The Redis command that keeps a row that the gate held back."""
         refused = Refused("gate", "gate", f"the row of {key} breaks the expectation {rule}", rule, original)
-        self.add(pipeline, flow, refused, now)
+        return self.command(flow, refused, now)
 
     def letters(self, client: redis.Redis) -> Iterator[DeadLetter]:
         """All letters, oldest first."""

@@ -20,6 +20,7 @@ from typing import Any, Final
 import redis
 
 from api.demo.embedded import find_redis_server, free_port
+from dataflows.transaction import Transaction
 from feature_repo.layout import EntityLayout
 
 START_SECONDS: Final = 20.0
@@ -93,4 +94,6 @@ def redis_server() -> Iterator[RedisServer]:
 
 def write(server: RedisServer, layout: EntityLayout, key: str, values: Mapping[str, Any], at: int = WRITTEN_AT) -> None:
     """Write as the flows do."""
-    server.client.execute_command("HSET", layout.key(key), *layout.encode(values, at))
+    transaction = Transaction(server.client)
+    transaction.add_packed(layout.hset(key, values, at))
+    transaction.execute(["nobody guards this"], None)

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from feature_repo import features
 from feature_repo.layout import ITEM, LAYOUTS, PROJECT, SCOPE, USER, EntityLayout
 from tests.contract.redis_server import RedisServer, write
+from tests.given import written
 
 AT = 1_779_010_200_123_456
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -225,8 +226,7 @@ class TestReading:
             assert told(values) == told(row)
             assert times == {view: AT}
             found: Any = server.client.hgetall(layout.key(key))
-            ours = layout.encode(row, AT)
-            assert found == dict(zip(ours[::2], ours[1::2], strict=True))
+            assert written(layout.hset(key, row, AT)) == (layout.key(key), found)
 
     def test_a_time_that_is_missing(self, store: FeatureStore, server: RedisServer) -> None:
         row = {**dict.fromkeys(columns("user_items")), "cart_items": ["a"]}
@@ -331,7 +331,7 @@ BY_TYPE: Mapping[str, st.SearchStrategy[Any]] = {
 
 @given(st.fixed_dictionaries({}, optional={name: st.none() | values for name, values in BY_TYPE.items()}))
 def test_what_is_written_is_what_is_read(row: dict[str, Any]) -> None:
-    written = USER.encode(row, AT)
-    values, times = USER.decode(dict(zip(written[::2], written[1::2], strict=True)))
+    _, fields = written(USER.hset("u1", row, AT))
+    values, times = USER.decode(fields)
     assert told(values) == told(row)
     assert times == {USER.columns[name].view: AT for name in row}

@@ -164,4 +164,4 @@ def test_every_field_of_a_row_has_its_place_in_the_store() -> None:
         run(flow(committed, Clock()), in_batches(0, stream, []), CommittedSink(committed))
         for (entity, _), row in committed.values().items():
             assert {*row, "state"} == set(LAYOUTS[entity].columns)
-            assert LAYOUTS[entity].encode(row, NOW)
+            assert LAYOUTS[entity].hset("key", row, NOW)

@@ -60,9 +60,9 @@ class _Queue:
     def __init__(self, box: Letterbox) -> None:
         self._box, self._queued = box, list[dict[str, Any]]()
 
-    def xadd(self, name: str, fields: dict[str, Any], maxlen: int, approximate: bool) -> None:
-        assert (name, maxlen) == ("letters", 1000)
-        self._queued.append(fields)
+    def execute_command(self, *command: Any) -> None:
+        assert command[:6] == ("XADD", "letters", "MAXLEN", "~", 1000, "*")
+        self._queued.append(dict(zip(command[6::2], command[7::2], strict=True)))
 
     async def execute(self) -> None:
         if self._box.failure:

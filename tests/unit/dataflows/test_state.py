@@ -14,7 +14,7 @@ from dataflows.aggregate_items import SEEN_KEY, SeenIds
 from dataflows.aggregates.people import Fact
 from dataflows.state import FOUND_FOR, MISSING_FOR, CatalogueFacts, StateTable, entity_states, visit_key, visit_states
 from feature_repo.layout import ITEM, USER
-from tests.given import NOW, lists_of
+from tests.given import NOW, lists_of, written
 from tests.unit.dataflows.doubles import Committed
 from tests.unit.dataflows.proofs import fails, for_all, holds
 
@@ -29,8 +29,8 @@ class Hashes:
         self._queued: list[Any] = []
 
     def put(self, layout: Any, key: str, **values: Any) -> None:
-        encoded = layout.encode(values, NOW)
-        self.hashes[layout.key(key)] = dict(zip(encoded[::2], encoded[1::2], strict=True))
+        written_key, self.hashes[layout.key(key)] = written(layout.hset(key, values, NOW))
+        assert written_key == layout.key(key)
 
     def pipeline(self, transaction: bool) -> Hashes:
         assert not transaction
