@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -14,8 +14,11 @@ from bytewax.outputs import Sink
 from dataflows.aggregate import Aggregate, DueSet
 from dataflows.aggregate_people import FoldPeople
 from dataflows.aggregates.people import User
+from dataflows.connectors import open_stream
 from dataflows.enrich import LookUp, enrich
 from dataflows.gate import Gate
+from dataflows.identities import Identities
+from dataflows.inbox import Inbox
 from dataflows.settings import flow_settings
 from dataflows.stages import Aggregated, Enriched, Received
 from dataflows.state import CatalogueFacts, StateTable, entity_states
@@ -53,14 +56,25 @@ def flow() -> Dataflow:
     wiring = wire(settings, "people", ["user"])
     client = wiring.client
     cache = max(settings.state_cache, 2 * settings.batch_events)
-    users = StateTable(entity_states(client, USER), User.unpack, User, cache)
+    read = entity_states(client, USER)
+    users = StateTable(read, User.unpack, User, cache)
+    partitions = open_stream(settings.stream_url).partitions
+
+    def stored(keys: Collection[str]) -> dict[str, User]:
+        return StateTable(read, User.unpack, User, 0).peek(keys)
+
     return build(
         wiring.receive,
         wiring.store,
         validate=wiring.validate,
         look_up=CatalogueFacts(client, time.monotonic),
         aggregate=lambda: Aggregate(
-            FoldPeople(users, lambda partition: DueSet(client, DUE_KEY.format(partition)), wiring.committed),
+            FoldPeople(
+                users,
+                lambda partition: DueSet(client, DUE_KEY.format(partition)),
+                wiring.committed,
+                lambda partition: Identities(Inbox(client, partition), stored, partitions),
+            ),
             wiring.clock,
         ),
         gate=wiring.gate,

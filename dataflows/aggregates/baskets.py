@@ -33,6 +33,13 @@ class Cart:
             self.changes = dict(sorted(self.changes.items(), key=_held_and_newest_first)[:MOST_ITEMS])
         self.updated_at = at if self.updated_at is None else max(self.updated_at, at)
 
+    def merge(self, other: Cart) -> None:
+        """Take in the changes that another made, all of them: what is merged is read, and not changed any more."""
+        for item_id, changes in other.changes.items():
+            self.changes[item_id] = self.changes.get(item_id, []) + changes
+        moments = [at for at in (self.updated_at, other.updated_at) if at is not None]
+        self.updated_at = max(moments, default=None)
+
     def items(self) -> list[str]:
         """What is in the cart, the item that was put in last first."""
         held = []

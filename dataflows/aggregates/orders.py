@@ -34,6 +34,15 @@ class Orders:
         self.entries[order] = days, refunded + (amount or 0), whole or amount is None
         self._bound()
 
+    def merge(self, other: Orders) -> None:
+        """Take in what another spent and gave back; an order that both know is one order."""
+        for order, (days, refunded, whole) in other.entries.items():
+            ours, back, all_of_it = self.entries.get(order, ({}, 0, False))
+            both = dict(ours)
+            for day, amount in days.items():
+                both[day] = both.get(day, 0) + amount
+            self.entries[order] = both, back + refunded, all_of_it or whole
+
     def refunded(self) -> set[int]:
         """The orders that were given back whole."""
         return {order for order, (_, _, whole) in self.entries.items() if whole}

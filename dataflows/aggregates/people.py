@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from dataflows.aggregates.baskets import EVERYTHING, Cart
+from dataflows.aggregates.identity import Identity
 from dataflows.aggregates.orders import MONEY, Orders
 from dataflows.aggregates.recency import Kept, Recent, taste
 from dataflows.aggregates.seen import Seen, hash_id
 from dataflows.aggregates.tiles import USER_LEVELS, Tiles, is_late
 from dataflows.aggregates.versions import unpack_versioned
 from dataflows.events import SECOND, TIMELESS, Event, Outcome
+
+if TYPE_CHECKING:
+    from dataflows.aggregates.log import Entry
+
+    Told: TypeAlias = Event | Entry
+    """What is folded: an event, or what a log keeps of one."""
 
 VERSION: Final = 1
 KINDS: Final = ("views", "clicks", "carts", "purchases", "email_opens", "email_clicks")
@@ -46,9 +53,15 @@ UNKNOWN: Final = Fact(None, None)
 
 
 class User:
-    """The state of one user. `offset` is the highest applied of its partition, `row_at` the time of its newest row."""
+    """The state of one user. `offset` is the highest applied of its partition, `row_at` the time of its newest row.
 
-    __slots__ = ("bought", "cart", "last", "offset", "orders", "profile", "recent", "row_at", "seen", "tiles", "wishes")
+    It holds what came under the user's own id; `identity` is what the id is to others, None for most.
+    """
+
+    __slots__ = (
+        "bought", "cart", "identity", "last", "offset", "orders", "profile", "recent", "row_at", "seen", "tiles",
+        "wishes",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.offset = -1
@@ -62,6 +75,7 @@ class User:
         self.bought = Kept(BOUGHT)
         self.last: dict[str, int] = {}
         self.profile: dict[str, tuple[int, Any]] = {}
+        self.identity: Identity | None = None
 
     def apply(self, event: Event, facts: Mapping[str, Fact], now: int) -> Outcome:
         """Fold one event in, and say what became of it. Repeats and events older than every window change nothing."""
@@ -70,6 +84,15 @@ class User:
             return "late"
         if not self.seen.add(event.event_id):
             return "duplicate"
+        self._take(event, kind, at, facts, now)
+        return "applied"
+
+    def recall(self, entry: Entry, now: int) -> None:
+        """Fold in what a log keeps of an event. It was judged when it came, so that only a repeat changes nothing."""
+        if self.seen.add_hash(entry.hashed):
+            self._take(entry, entry.type, entry.at, entry.facts, now)
+
+    def _take(self, event: Told, kind: str, at: int, facts: Mapping[str, Fact], now: int) -> None:
         if at < self.last.setdefault("first_seen_at", at):
             self.last["first_seen_at"] = at
         if event.country:
@@ -80,7 +103,19 @@ class User:
                 self.last[moment] = max(at, self.last.get(moment, at))
         if fold := _FOLDS.get(kind):
             fold(self, event, at, facts)
-        return "applied"
+
+    def merge(self, other: User) -> None:
+        """Take in all that another user did; what each has seen, and is to others, stays its own."""
+        self.tiles.merge(other.tiles)
+        self.orders.merge(other.orders)
+        self.recent.merge(other.recent)
+        self.cart.merge(other.cart)
+        self.wishes.merge(other.wishes)
+        self.bought.merge(other.bought)
+        for name, at in other.last.items():
+            self.last[name] = (min if name == "first_seen_at" else max)(at, self.last.get(name, at))
+        for name, (at, value) in other.profile.items():
+            self._learn(name, value, at)
 
     def row(self, now: int) -> tuple[dict[str, Any], int | None]:
         """Every feature of the user at `now`, and when the next number will change by itself."""
@@ -115,6 +150,7 @@ class User:
         return msgspec.msgpack.encode((
             VERSION, self.offset, self.row_at, self.seen.pack(), self.tiles.pack(), self.orders.entries,
             self.recent.pack(), self.cart.pack(), self.wishes.entries, self.bought.entries, self.last, self.profile,
+            self.identity and self.identity.pack(),
         ))  # fmt: skip
 
     @classmethod
@@ -126,7 +162,7 @@ class User:
         """
         content = unpack_versioned(packed, VERSION, "a user's")
         user = cls()
-        user.offset, user.row_at, seen, tiles, orders, recent, cart, wishes, bought, last, profile = content
+        user.offset, user.row_at, seen, tiles, orders, recent, cart, wishes, bought, last, profile, *later = content
         user.seen = Seen.unpack(seen)
         user.tiles = Tiles.unpack(tiles, USER_LEVELS, len(KINDS))
         user.orders.entries = orders
@@ -134,6 +170,8 @@ class User:
         user.cart = Cart.unpack(*cart)
         user.wishes.entries, user.bought.entries = wishes, bought
         user.last, user.profile = last, profile
+        if later and later[0] is not None:
+            user.identity = Identity.unpack(later[0])
         return user
 
     def _learn(self, name: str, value: Any, at: int) -> None:
@@ -142,34 +180,34 @@ class User:
             self.profile[name] = (at, value)
 
 
-def _view(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+def _view(user: User, event: Told, at: int, facts: Mapping[str, Fact]) -> None:
     for line in event.lines():
         fact = facts.get(line.item_id, UNKNOWN)
         price = fact.price if line.price is None else line.price
         user.recent.touch(line.item_id, at, price, event.category or fact.category)
 
 
-def _add_to_cart(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+def _add_to_cart(user: User, event: Told, at: int, facts: Mapping[str, Fact]) -> None:
     for line in event.lines():
         user.cart.change(line.item_id, at, line.quantity or 1.0)
 
 
-def _remove_from_cart(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+def _remove_from_cart(user: User, event: Told, at: int, facts: Mapping[str, Fact]) -> None:
     for line in event.lines():
         user.cart.change(line.item_id, at, -line.quantity if line.quantity else EVERYTHING)
 
 
-def _add_to_wishlist(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+def _add_to_wishlist(user: User, event: Told, at: int, facts: Mapping[str, Fact]) -> None:
     for line in event.lines():
         user.wishes.keep(line.item_id, at)
 
 
-def _remove_from_wishlist(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+def _remove_from_wishlist(user: User, event: Told, at: int, facts: Mapping[str, Fact]) -> None:
     for line in event.lines():
         user.wishes.give_up(line.item_id, at)
 
 
-def _purchase(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+def _purchase(user: User, event: Told, at: int, facts: Mapping[str, Fact]) -> None:
     order = hash_id(event.order_id or event.event_id)
     lines = event.lines()
     amount = 0
@@ -183,7 +221,7 @@ def _purchase(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> N
     user.orders.buy(order, at, amount)
 
 
-def _refund(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+def _refund(user: User, event: Told, at: int, facts: Mapping[str, Fact]) -> None:
     lines = event.lines()
     for line in lines:
         user.bought.give_up(line.item_id, at)
@@ -198,7 +236,7 @@ def _refund(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> Non
     user.orders.refund(hash_id(event.order_id), amount)
 
 
-def _describe(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+def _describe(user: User, event: Told, at: int, facts: Mapping[str, Fact]) -> None:
     for said in (event.properties, event.traits):
         for name, kind in TRAITS.items():
             if isinstance(said.get(name), kind) and said[name]:
@@ -208,7 +246,7 @@ def _describe(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> N
                 user._learn(name, said[name], at)
 
 
-def _withdraw(user: User, event: Event, at: int, facts: Mapping[str, Fact]) -> None:
+def _withdraw(user: User, event: Told, at: int, facts: Mapping[str, Fact]) -> None:
     user._learn("email_allowed", False, at)
 
 

@@ -52,6 +52,13 @@ class Recent:
             if len(self.entries) > 2 * RECENT:
                 self.entries = dict(self.newest())
 
+    def merge(self, other: Recent) -> None:
+        """Take in what another looked at."""
+        for item_id, seen in other.entries.items():
+            before = self.entries.get(item_id)
+            if before is None or seen > before:
+                self.entries[item_id] = seen
+
     def newest(self) -> list[tuple[str, Seen]]:
         """The items newest first; items of one moment by their id."""
         ordered = sorted(self.entries.items(), key=_newest_first)
@@ -124,6 +131,13 @@ class Kept:
         entry = self.entries.setdefault(item_id, [0, 0, 0])
         entry[1] = max(entry[1], at)
         self._bound()
+
+    def merge(self, other: Kept) -> None:
+        """Take in what another kept and gave up."""
+        for item_id, (kept, given_up, label) in other.entries.items():
+            ours = self.entries.get(item_id, (0, 0, 0))
+            (at, newest), gone = max((ours[0], ours[2]), (kept, label)), max(ours[1], given_up)
+            self.entries[item_id] = [at, gone, newest]
 
     def newest(self, without: frozenset[int] | set[int] = frozenset()) -> list[str]:
         """The items that are in, newest first, those whose label is in `without` left out."""

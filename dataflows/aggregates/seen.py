@@ -43,6 +43,10 @@ class Seen:
             del self._ids[next(iter(self._ids))]
         return True
 
+    def is_disjoint(self, other: Seen) -> bool:
+        """Whether no id is in both."""
+        return self._ids.keys().isdisjoint(other._ids.keys())
+
     def __iter__(self) -> Iterator[int]:
         return iter(self._ids)
 

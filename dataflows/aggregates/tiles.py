@@ -103,6 +103,13 @@ class Tiles:
         """The hourly tiles, oldest first: hour since 1970 and its counts."""
         yield from sorted(self.grids[self.levels.index(HOURS)].items())
 
+    def merge(self, other: Tiles) -> None:
+        """Count what another counted as well; both have the same levels and kinds."""
+        for grid, theirs in zip(self.grids, other.grids, strict=True):
+            for tile, counts in theirs.items():
+                ours = grid.get(tile)
+                grid[tile] = list(counts) if ours is None else list(map(add, ours, counts))
+
     def pack(self) -> list[dict[int, list[int]]]:
         """Plain data to be stored."""
         return self.grids

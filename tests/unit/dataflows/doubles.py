@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
 from dataflows.aggregate import DueSet
@@ -19,6 +19,8 @@ from dataflows.aggregates.neighbours import Visit
 from dataflows.aggregates.people import Fact, User
 from dataflows.aggregates.popularity import Scope
 from dataflows.enrich import enrich
+from dataflows.identities import Identities
+from dataflows.inbox import Inbox
 from dataflows.stages import Aggregated, Received, Validated
 from dataflows.state import ReadStates, StateTable, visit_key
 from dataflows.validate import Validate
@@ -52,6 +54,8 @@ class Committed:
         self.sets: dict[str, dict[str, int]] = {}
         self.lists: dict[str, list[bytes]] = {}
         self.texts: dict[str, bytes] = {}
+        self.streams: dict[str, list[tuple[int, bytes]]] = {}
+        self.added = 0
         self.commits = 0
 
     def commit(self, batch: Aggregated) -> None:
@@ -83,6 +87,15 @@ class Committed:
             self.lists.setdefault(key, []).extend(arguments)
         elif command == "LPOP":
             del self.lists.get(key, [])[:1]
+        elif command == "XADD":
+            place, field, value = arguments
+            assert (place, field) == ("*", "m")
+            self.added += 1
+            self.streams.setdefault(key, []).append((self.added, value))
+        elif command == "XTRIM":
+            how, least = arguments
+            assert how == "MINID"
+            self.streams[key] = [entry for entry in self.streams.get(key, []) if place_of(entry[0]) >= place_of(least)]
         else:
             assert command == "SET", command
             self.texts[key] = arguments[0]
@@ -101,6 +114,17 @@ class Committed:
         due = sorted((at, member) for member, at in self.sets.get(key, {}).items() if at <= high)
         return [member.encode() for _, member in due[start : start + num]]
 
+    def xrange(self, key: str, low: bytes, high: str, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        """As Redis does; an `Inbox` is given this object as its client."""
+        assert (low == b"-" or low.startswith(b"(")) and high == "+"
+        behind = (0, 0) if low == b"-" else place_of(low.removeprefix(b"(").decode())
+        found = [entry for entry in self.streams.get(key, []) if place_of(entry[0]) > behind]
+        return [(b"%d-0" % number, {b"m": value}) for number, value in found[:count]]
+
+    def stored(self, keys: Collection[str]) -> dict[str, User]:
+        """The users as they are stored."""
+        return StateTable(self.read("user"), User.unpack, User, 0).peek(keys)
+
     def values(self) -> dict[tuple[str, str], dict[str, Any]]:
         """The rows without their times, which depend on how events were batched."""
         return {place: row for place, (_, row) in self.rows.items()}
@@ -110,8 +134,14 @@ class Committed:
         return copy.deepcopy(self)
 
 
+def place_of(entry: int | str) -> tuple[int, int]:
+    """Where an entry lies in a stream: Redis's two numbers, of which the double counts the first."""
+    first, _, second = str(entry).partition("-")
+    return int(first), int(second or 0)
+
+
 class People:
-    """One process of the people flow, up to its store: all partitions, one fold each."""
+    """One process of the people flow, up to its store: all partitions, or those it owns; one fold each."""
 
     def __init__(
         self,
@@ -121,16 +151,23 @@ class People:
         *,
         user: type[User] = User,
         fold: type[FoldPeople] = FoldPeople,
+        identities: type[Identities] = Identities,
         capacity: int = MANY,
         commit: Callable[[Aggregated], None] | None = None,
+        owned: Collection[int] | None = None,
     ) -> None:
         self.clock, self.commit = clock, commit or committed.commit
         self.validate = Validate(clock, 300_000_000, MANY)
         users = StateTable(committed.read("user"), user.unpack, user, capacity)
         places = {partition: committed.offsets.get(partition, -1) for partition in range(partitions)}
         self.folds = {
-            partition: fold(users, lambda number: DueSet(committed, DUE.format(number)), places)
-            for partition in range(partitions)
+            partition: fold(
+                users,
+                lambda number: DueSet(committed, DUE.format(number)),
+                places,
+                lambda number: identities(Inbox(committed, number), committed.stored, partitions),
+            )
+            for partition in (range(partitions) if owned is None else owned)
         }
 
     def take(self, batches: Iterable[Received], facts: dict[str, Fact] = FACTS) -> None:
