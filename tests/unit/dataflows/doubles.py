@@ -116,7 +116,7 @@ class Committed:
 
     def xrange(self, key: str, low: bytes, high: str, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
         """As Redis does; an `Inbox` is given this object as its client."""
-        assert (low == b"-" or low.startswith(b"(")) and high == "+"
+        assert (low[:1], high) in ((b"-", "+"), (b"(", "+"))
         behind = (0, 0) if low == b"-" else place_of(low.removeprefix(b"(").decode())
         found = [entry for entry in self.streams.get(key, []) if place_of(entry[0]) > behind]
         return [(b"%d-0" % number, {b"m": value}) for number, value in found[:count]]
