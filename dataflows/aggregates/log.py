@@ -5,7 +5,7 @@ What the catalogue said when an event arrived is written down with it, so that f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -19,8 +19,9 @@ from dataflows.events import EVENT_TYPES, Event, Line
 NUMBERS: Final[Mapping[str, int]] = {kind: number for number, kind in enumerate(EVENT_TYPES)}
 """Types as numbers. New types go to the end of EVENT_TYPES: these are stored."""
 NAMES: Final = (*TRAITS, *CONSENTS)
-ALWAYS: Final = 4
-"""The fields of an entry that are always written; of the rest, those up to the last that says something."""
+DESCRIBING: Final = frozenset({"sign_up", "identify", "profile", "consent"})
+WORDY: Final = DESCRIBING | {"purchase", "refund"}
+"""Types of which more is folded than what, when and where."""
 
 LoggedLine = tuple[str, float | None, float | None, str | None]
 """Item, quantity, price and category, as far as known."""
@@ -65,23 +66,22 @@ read: Final = msgspec.msgpack.Decoder(Entry).decode
 
 def write(event: Event, facts: Mapping[str, Fact]) -> bytes:
     """An event and what the catalogue says of its items now, as bytes."""
-    logged: list[LoggedLine] = []
-    for line in event.lines():
-        fact = facts.get(line.item_id, UNKNOWN)
-        price = fact.price if line.price is None else line.price
-        logged.append((line.item_id, line.quantity, price, event.category or fact.category))
-    kind = event.type
-    fields: list[Any] = [hash_id(event.event_id), event.at, NUMBERS[kind], logged, event.country]
+    kind, item_id = event.type, event.item_id
+    logged: Sequence[LoggedLine] = ()
+    if event.items:
+        logged = [_line(event, line, facts.get(line.item_id, UNKNOWN)) for line in event.items]
+    elif item_id is not None:
+        logged = (_line(event, event, facts.get(item_id, UNKNOWN)),)
+    head = (hash_id(event.event_id), event.occurred_at, NUMBERS[kind], logged)
+    if event.country is None and kind not in WORDY:
+        return _encode(head)
+    fields: list[Any] = [*head, event.country, event.order_id]
     if kind == "purchase":  # one without an order is an order of its own, which is named as the event is
-        fields.append(event.order_id or event.event_id)
-    elif kind == "refund":
-        fields.append(event.order_id)
-    else:
-        fields.append(None)
-    bare = not logged and kind in ("purchase", "refund")
-    fields += (event.price, event.quantity) if bare else (None, None)
-    fields += _said(event.traits), _said(event.properties)
-    while len(fields) > ALWAYS and not fields[-1] and fields[-1] != 0:
+        fields[-1] = event.order_id or event.event_id
+    fields += (None, None) if logged else (event.price, event.quantity)
+    if kind in DESCRIBING:
+        fields += _said(event.traits), _said(event.properties)
+    while not fields[-1] and fields[-1] != 0:
         fields.pop()
     return _encode(fields)
 
@@ -109,10 +109,14 @@ def _place(packed: bytes) -> tuple[int, int]:
     return entry.at, entry.hashed
 
 
+def _line(event: Event, line: Event | Line, fact: Fact) -> LoggedLine:
+    """A line, the event itself where it has no others, with what is known of its item."""
+    price = fact.price if line.price is None else line.price
+    return line.item_id or "", line.quantity, price, event.category or fact.category
+
+
 def _said(words: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the words that a user's profile may take over; nearly always none."""
-    if not words:
-        return {}
+    """Those of the words that a user's profile may take over."""
     return {
         name: said[:200] if isinstance(said, str) else said
         for name in NAMES
