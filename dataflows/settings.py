@@ -36,6 +36,8 @@ SETTINGS: Final = (
         "INLAY_DEAD_LETTERS_URL", str, "", "where refused events go; empty: `<INLAY_REDIS_URL>?stream=dead_letters`"
     ),
     Setting("INLAY_DEAD_LETTERS_KEEP", int, "100000", "how many dead letters are kept, newest first"),
+    Setting("INLAY_DERIVED_URL", str, "", "derived events; empty: `<INLAY_REDIS_URL>?stream=derived&partitions=8`"),
+    Setting("INLAY_CART_IDLE", float, "3600", "seconds without a change after which a cart is abandoned"),
     Setting("INLAY_PARTITIONS", "range", "", "the partitions this process owns, such as `0-3` or `0,2`; empty: all"),
     Setting("INLAY_REWIND", float, "60", "seconds of the stream read again on resume"),
     Setting("INLAY_MAX_SKEW", float, "300", "seconds an event may lie in the future before it is refused"),
@@ -67,6 +69,8 @@ class FlowSettings(Struct, frozen=True):
     stream_url: str
     dead_letters_url: str
     dead_letters_keep: int
+    derived_url: str
+    cart_idle: float
     partitions: tuple[int, ...]
     rewind: float
     max_skew: float
@@ -93,6 +97,7 @@ def read_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     values = {name.removeprefix(PREFIX).lower(): _read(setting, environ) for name, setting in known.items()}
     values["stream_url"] = values["stream_url"] or with_query(values["redis_url"], stream="events", partitions="8")
     values["dead_letters_url"] = values["dead_letters_url"] or with_query(values["redis_url"], stream="dead_letters")
+    values["derived_url"] = values["derived_url"] or with_query(values["redis_url"], stream="derived", partitions="8")
     return values
 
 

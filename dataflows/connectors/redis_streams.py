@@ -176,7 +176,7 @@ def _split(url: str) -> tuple[str, str, int]:
 def _check_partitions(name: str, partitions: int, found: Any) -> None:
     if int(found) != partitions:
         raise StreamError(
-            f"the stream {name!r} has {int(found)} partitions, INLAY_STREAM_URL says {partitions}: "
+            f"the stream {name!r} has {int(found)} partitions, its URL says {partitions}: "
             f"write partitions={int(found)}, since a user's events must stay in one partition"
         )
 

@@ -25,6 +25,8 @@ def test_without_a_word_every_setting_has_its_default() -> None:
         stream_url="redis://127.0.0.1:6379/0?stream=events&partitions=8",
         dead_letters_url="redis://127.0.0.1:6379/0?stream=dead_letters",
         dead_letters_keep=100_000,
+        derived_url="redis://127.0.0.1:6379/0?stream=derived&partitions=8",
+        cart_idle=3600.0,
         partitions=(),
         rewind=60.0,
         max_skew=300.0,
@@ -51,6 +53,7 @@ def test_stream_and_dead_letters_lie_in_the_redis_that_was_named() -> None:
     settings = flow_settings({"INLAY_REDIS_URL": "rediss://user:secret@redis.example:6380/3"})
     assert settings.stream_url == "rediss://user:secret@redis.example:6380/3?stream=events&partitions=8"
     assert settings.dead_letters_url == "rediss://user:secret@redis.example:6380/3?stream=dead_letters"
+    assert settings.derived_url == "rediss://user:secret@redis.example:6380/3?stream=derived&partitions=8"
     settings = flow_settings({"INLAY_STREAM_URL": "redis://other/1?stream=shop&partitions=2"})
     assert settings.stream_url == "redis://other/1?stream=shop&partitions=2"
     assert settings.dead_letters_url == "redis://127.0.0.1:6379/0?stream=dead_letters"
