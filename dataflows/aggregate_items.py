@@ -76,6 +76,7 @@ class FoldItems:
         seen: by partition, the event ids that were applied.
         due: when rows change by themselves.
         committed: by partition, the offset up to which earlier commits counted the events.
+        history: whether the events are those of a file, each judged as of when it happened: none of them is late.
     """
 
     def __init__(
@@ -86,9 +87,11 @@ class FoldItems:
         seen: dict[int, SeenIds],
         due: DueSet,
         committed: dict[int, int],
+        *,
+        history: bool = False,
     ) -> None:
         self._items, self._visits, self._scopes = items, visits, scopes
-        self._seen, self._due, self._counted = seen, due, committed
+        self._seen, self._due, self._counted, self._history = seen, due, committed, history
 
     def fold(self, batches: list[Validated], now: int) -> list[Aggregated]:
         """What the micro-batches of all partitions come to: one commit."""
@@ -135,7 +138,7 @@ class FoldItems:
                 if offset <= counted:
                     continue
                 outcome: Outcome = "applied"
-                if event.type not in TIMELESS and is_late(event.at, now):
+                if not self._history and event.type not in TIMELESS and is_late(event.at, now):
                     outcome = "late"
                 elif not self._seen[partition].add(event.event_id):
                     outcome = "duplicate"

@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple, TypeAlias
 
 from dataflows.aggregate import DueSet
 from dataflows.aggregates.merging import whole
-from dataflows.aggregates.people import User
+from dataflows.aggregates.people import ONCE_KNOWN, User
+from dataflows.aggregates.sessions import Derived
 from dataflows.events import Outcome
 from dataflows.identities import Identities
-from dataflows.stages import Aggregated, Enriched, Row
+from dataflows.stages import Aggregated, Command, Enriched, Row
 from dataflows.state import StateTable
+
+Tell: TypeAlias = Callable[[str, Iterable[Derived]], list[Command]]
+"""What makes the commands that tell of a user what followed from the events."""
+
+NEVER: Final = 1 << 62
+
+
+class Partition(NamedTuple):
+    """What one partition's users are kept with.
+
+    Attributes:
+        due: when rows change by themselves.
+        identities: what its users are to others.
+        tell: where derived events go.
+    """
+
+    due: DueSet
+    identities: Identities
+    tell: Tell
 
 
 class FoldPeople:
@@ -19,20 +40,24 @@ class FoldPeople:
 
     Args:
         users: their states.
-        due_of: by partition, when rows change by themselves.
+        open_partition: what a partition's users are kept with.
         committed: by partition, the offset up to which earlier commits counted the events.
-        identities_of: by partition, what its users are to others.
+        cart_idle: microseconds without a change after which a cart is abandoned.
+        history: whether the events are those of a file: each is judged as of when it happened, and its offset is a
+            place in the file, so that what was committed guards it and not the offset that a user has in the stream.
     """
 
     def __init__(
         self,
         users: StateTable[User],
-        due_of: Callable[[int], DueSet],
+        open_partition: Callable[[int], Partition],
         committed: Mapping[int, int],
-        identities_of: Callable[[int], Identities],
+        *,
+        cart_idle: int,
+        history: bool = False,
     ) -> None:
-        self._users, self._due_of, self._committed = users, due_of, committed
-        self._identities_of = identities_of
+        self._users, self._open, self._committed = users, open_partition, committed
+        self._cart_idle, self._history = cart_idle, history
         self._partition: int | None = None
 
     def fold(self, batches: list[Enriched], now: int) -> list[Aggregated]:
@@ -40,8 +65,7 @@ class FoldPeople:
         self._users.shrink()
         if self._partition is None:
             self._partition = batches[0].batch.partition
-            self._due = self._due_of(self._partition)
-            self._identities = self._identities_of(self._partition)
+            self._due, self._identities, self._tell = self._open(self._partition)
             self._counted = self._committed[self._partition]
         told = self._hear(now)
         return told + [self._fold(batch, now) for batch in batches if batch.batch.offset >= 0]
@@ -50,20 +74,23 @@ class FoldPeople:
         batch, facts = enriched
         partition = batch.partition
         # The catalogue belongs to the items flow: its events are nobody's, and have done their part when they are read.
-        keyed = [(offset, None if event.type == "item" else event.key, event) for offset, event in batch.events]
-        users = self._users.load({key for _, key, _ in keyed if key is not None})
+        keys = [None if event.type == "item" else event.user_id or event.anonymous_id for _, event in batch.events]
+        users = self._users.load({key for key in keys if key is not None})
         outcomes: Counter[Outcome] = Counter()
         newest: dict[str, int] = {}
-        counted = self._counted
-        for offset, key, event in keyed:
+        counted, history = self._counted, self._history
+        for (offset, event), key in zip(batch.events, keys, strict=True):
             outcome: Outcome = "applied"
             if key is not None:
                 user = users[key]
-                if offset > user.offset:
-                    user.offset = offset
-                    outcome = user.apply(event, facts, now)
+                if offset > (counted if history else user.offset):
+                    at = event.at
+                    if not history:
+                        user.offset = offset
+                    outcome = user.apply(event, facts, at if history else now)
                     if outcome == "applied":
-                        newest[key] = max(event.at, newest.get(key, 0))
+                        if key not in newest or at > newest[key]:
+                            newest[key] = at
                         if event.anonymous_id is not None or event.type == "identify":
                             self._identities.note(key, user, event, facts)
             if offset > counted:
@@ -105,10 +132,19 @@ class FoldPeople:
         return [result]
 
     def _emit(self, result: Aggregated, users: dict[str, User], newest: dict[str, int], now: int) -> None:
-        due = {}
+        due: dict[str, int | None] = {}
         for key, user in users.items():
-            values, due[key] = whole(user, now).row(now)
+            person = whole(user, now)
+            values, changes = person.row(now)
+            told, passes = user.sessions.passed(now, values["cart_items"], person.cart.updated_at, self._cart_idle)
+            if told:
+                result.commands += self._tell(key, told)
+            due[key] = min(changes or NEVER, passes or NEVER)
+            if due[key] == NEVER:
+                due[key] = None
             user.row_at = max(user.row_at + 1, newest.get(key, 0))
-            result.rows.append(Row("user", key, user.row_at, values, user.pack()))
+            # What is counted for somebody else from now on may leave a null where there was a value.
+            omitted = ONCE_KNOWN if user.identity is None else frozenset()
+            result.rows.append(Row("user", key, user.row_at, values, user.pack(), omitted))
         result.commands += self._due.commands(due)
         result.commands += self._identities.commands()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 import bytewax.operators as op
+import redis
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
@@ -17,7 +18,7 @@ from dataflows.aggregates.neighbours import Visit
 from dataflows.aggregates.popularity import Scope
 from dataflows.connectors import StreamError, open_stream
 from dataflows.gate import Gate
-from dataflows.settings import flow_settings
+from dataflows.settings import FlowSettings, flow_settings
 from dataflows.stages import Aggregated, Received, Validated
 from dataflows.state import StateTable, entity_states, visit_states
 from dataflows.validate import Validate
@@ -46,6 +47,22 @@ def build(
     return flow
 
 
+def folds(
+    client: redis.Redis, settings: FlowSettings, partitions: Iterable[int]
+) -> Callable[[Mapping[int, int], bool], FoldItems]:
+    """What makes a fold of the items in Redis, given what was committed and whether the events are history."""
+    cache = max(settings.state_cache, 2 * settings.batch_events)
+    items = StateTable(entity_states(client, ITEM), Item.unpack, Item, cache)
+    visits = StateTable(visit_states(client), Visit.unpack, Visit, cache)
+    scopes = StateTable(entity_states(client, SCOPE), unpack_scope, Scope, cache)
+    seen = {
+        partition: SeenIds(partition, settings.seen_events, client.lrange(SEEN_KEY.format(partition), 0, -1))
+        for partition in partitions
+    }
+    due = DueSet(client, DUE_KEY)
+    return lambda committed, history: FoldItems(items, visits, scopes, seen, due, dict(committed), history=history)
+
+
 def flow() -> Dataflow:
     """The flow on the configured stream.
 
@@ -58,20 +75,11 @@ def flow() -> Dataflow:
             "the items flow needs every partition, since an item's events come from all: unset INLAY_PARTITIONS"
         )
     wiring = wire(settings, "items", ["item", "scope"])
-    client, cache = wiring.client, max(settings.state_cache, 2 * settings.batch_events)
-    items = StateTable(entity_states(client, ITEM), Item.unpack, Item, cache)
-    visits = StateTable(visit_states(client), Visit.unpack, Visit, cache)
-    scopes = StateTable(entity_states(client, SCOPE), unpack_scope, Scope, cache)
-    seen = {
-        partition: SeenIds(partition, settings.seen_events, client.lrange(SEEN_KEY.format(partition), 0, -1))
-        for partition in wiring.partitions
-    }
+    fold = folds(wiring.client, settings, wiring.partitions)
     return build(
         wiring.receive,
         wiring.store,
         validate=wiring.validate,
-        aggregate=lambda: Aggregate(
-            FoldItems(items, visits, scopes, seen, DueSet(client, DUE_KEY), dict(wiring.committed)), wiring.clock
-        ),
+        aggregate=lambda: Aggregate(fold(wiring.committed, False), wiring.clock),
         gate=wiring.gate,
     )

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import bytewax.operators as op
+import redis
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
 from dataflows.aggregate import Aggregate, DueSet
-from dataflows.aggregate_people import FoldPeople
+from dataflows.aggregate_people import FoldPeople, Partition
 from dataflows.aggregates.people import User
-from dataflows.connectors import open_stream
+from dataflows.derived import open_derived, silence
 from dataflows.enrich import LookUp, enrich
+from dataflows.events import SECOND
 from dataflows.gate import Gate
 from dataflows.identities import Identities
 from dataflows.inbox import Inbox
-from dataflows.settings import flow_settings
+from dataflows.settings import FlowSettings, flow_settings
 from dataflows.stages import Aggregated, Enriched, Received
 from dataflows.state import CatalogueFacts, StateTable, entity_states
 from dataflows.validate import Validate
@@ -50,32 +52,47 @@ def build(
     return flow
 
 
-def flow() -> Dataflow:
-    """The flow on the configured stream, owning the configured partitions."""
-    settings = flow_settings(os.environ)
-    wiring = wire(settings, "people", ["user"])
-    client = wiring.client
+def folds(client: redis.Redis, settings: FlowSettings, partitions: int) -> Callable[..., FoldPeople]:
+    """What makes a fold of the users in Redis: `make(committed, history=False)`.
+
+    Args:
+        client: of the online store.
+        settings: of the flow.
+        partitions: how many the stream has.
+    """
     cache = max(settings.state_cache, 2 * settings.batch_events)
     read = entity_states(client, USER)
     users = StateTable(read, User.unpack, User, cache)
-    partitions = open_stream(settings.stream_url).partitions
+    derived = open_derived(settings)
 
     def stored(keys: Collection[str]) -> dict[str, User]:
         return StateTable(read, User.unpack, User, 0).peek(keys)
 
+    def make(committed: Mapping[int, int], *, history: bool = False) -> FoldPeople:
+        def open_partition(number: int) -> Partition:
+            return Partition(
+                DueSet(client, DUE_KEY.format(number)),
+                Identities(Inbox(client, number), stored, partitions),
+                silence if history else derived.commands,
+            )
+
+        return FoldPeople(
+            users, open_partition, committed, cart_idle=round(settings.cart_idle * SECOND), history=history
+        )
+
+    return make
+
+
+def flow() -> Dataflow:
+    """The flow on the configured stream, owning the configured partitions."""
+    settings = flow_settings(os.environ)
+    wiring = wire(settings, "people", ["user"])
+    fold = folds(wiring.client, settings, wiring.receive.stream.partitions)
     return build(
         wiring.receive,
         wiring.store,
         validate=wiring.validate,
-        look_up=CatalogueFacts(client, time.monotonic),
-        aggregate=lambda: Aggregate(
-            FoldPeople(
-                users,
-                lambda partition: DueSet(client, DUE_KEY.format(partition)),
-                wiring.committed,
-                lambda partition: Identities(Inbox(client, partition), stored, partitions),
-            ),
-            wiring.clock,
-        ),
+        look_up=CatalogueFacts(wiring.client, time.monotonic),
+        aggregate=lambda: Aggregate(fold(wiring.committed), wiring.clock),
         gate=wiring.gate,
     )

@@ -1,4 +1,4 @@
-"""What both flows are wired to: Redis, the stream, the lease, the gate and the store, from the settings."""
+"""What the flows and a backfill are wired to: Redis, the stream, leases, gates and stores, from the settings."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import redis
 from msgspec import Struct
 
-from dataflows.connectors import StreamError, open_stream
-from dataflows.connectors.letters import open_letters
+from dataflows.connectors import Stream, StreamError, open_stream
+from dataflows.connectors.letters import DeadLetters, open_letters
 from dataflows.connectors.redis_streams import connect
 from dataflows.gate import Gate
 from dataflows.lease import Lease
@@ -39,6 +39,36 @@ def settle_memory() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
+class Edges(Struct, frozen=True):
+    """What everybody who writes features is connected to."""
+
+    client: redis.Redis
+    stream: Stream
+    dead_letters: DeadLetters
+
+
+def open_edges(settings: FlowSettings) -> Edges:
+    """Connect to Redis and to the stream.
+
+    Raises:
+        StreamError: no such stream, or the dead letters are in another Redis.
+    """
+    address, dead_letters = open_letters(settings.dead_letters_url, settings.dead_letters_keep)
+    if address != split_query(settings.redis_url)[0]:
+        raise StreamError("INLAY_DEAD_LETTERS_URL must be in the Redis of INLAY_REDIS_URL: both are one transaction")
+    return Edges(connect(settings.redis_url), open_stream(settings.stream_url), dead_letters)
+
+
+def make_gate(entities: Sequence[str]) -> Gate:
+    """The gate for the rows of some entities; each has a suite of expectations."""
+    return Gate({entity: load_verdict(entity) for entity in entities})
+
+
+def make_validate(settings: FlowSettings) -> Validate:
+    """What judges records, by the settings and the clock."""
+    return Validate(clock, round(settings.max_skew * 1_000_000), settings.refused_run)
+
+
 class Wiring(Struct, frozen=True):
     """The edges of a flow, and what its steps are given."""
 
@@ -64,12 +94,8 @@ def wire(settings: FlowSettings, flow: str, entities: Sequence[str]) -> Wiring:
         LeaseError: another process owns the partitions.
         StreamError: the partitions asked for do not exist, or the dead letters are in another Redis.
     """
-    address, dead_letters = open_letters(settings.dead_letters_url, settings.dead_letters_keep)
-    if address != split_query(settings.redis_url)[0]:
-        raise StreamError("INLAY_DEAD_LETTERS_URL must be in the Redis of INLAY_REDIS_URL: both are one transaction")
-    gate = Gate({entity: load_verdict(entity) for entity in entities})
-    client = connect(settings.redis_url)
-    stream = open_stream(settings.stream_url)
+    edges, gate = open_edges(settings), make_gate(entities)
+    client, stream = edges.client, edges.stream
     partitions = settings.partitions or tuple(range(stream.partitions))
     if outside := [partition for partition in partitions if partition >= stream.partitions]:
         raise StreamError(f"INLAY_PARTITIONS names partition {outside[0]}, the stream has 0-{stream.partitions - 1}")
@@ -91,8 +117,8 @@ def wire(settings: FlowSettings, flow: str, entities: Sequence[str]) -> Wiring:
         partitions,
         committed,
         receive,
-        Validate(clock, round(settings.max_skew * 1_000_000), settings.refused_run),
+        make_validate(settings),
         gate,
-        StoreSink(Store(client, flow, lease, dead_letters, clock)),
+        StoreSink(Store(client, flow, lease, edges.dead_letters, clock)),
         clock,
     )

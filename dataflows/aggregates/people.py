@@ -12,9 +12,10 @@ from dataflows.aggregates.identity import Identity
 from dataflows.aggregates.orders import MONEY, Orders
 from dataflows.aggregates.recency import Kept, Recent, taste
 from dataflows.aggregates.seen import Seen, hash_id
-from dataflows.aggregates.tiles import USER_LEVELS, Tiles, is_late
+from dataflows.aggregates.sessions import PROLONGING, Sessions
+from dataflows.aggregates.tiles import HORIZON, USER_LEVELS, Tiles, is_late
 from dataflows.aggregates.versions import unpack_versioned
-from dataflows.events import SECOND, TIMELESS, Event, Outcome
+from dataflows.events import DAY, SECOND, TIMELESS, Event, Outcome
 
 if TYPE_CHECKING:
     from dataflows.aggregates.log import Entry
@@ -33,11 +34,15 @@ LAST: Final[Mapping[str, str]] = {
 }  # fmt: skip
 TRAITS: Final[Mapping[str, type]] = {"country": str, "locale": str, "timezone": str, "first_name": str}
 CONSENTS: Final = ("email_allowed", "profile_allowed")
+LATE: Final = HORIZON * DAY
+"""Nothing newer than this is late, which saves looking."""
 NAMES: Final = {
     window: tuple(f"{kind}_{window}" for kind in KINDS) for level in USER_LEVELS for window, _ in level.windows
 }
 MOMENTS: Final = (*LAST.values(), "first_seen_at")
 PROFILE: Final = (*TRAITS, *CONSENTS)
+ONCE_KNOWN: Final = frozenset((*MOMENTS, *PROFILE, "cart_updated_at"))
+"""Features that, once they have a value, have one for good; until then there is nothing to be written."""
 WISHES: Final = 100
 BOUGHT: Final = 200
 
@@ -59,8 +64,8 @@ class User:
     """
 
     __slots__ = (
-        "bought", "cart", "identity", "last", "offset", "orders", "profile", "recent", "row_at", "seen", "tiles",
-        "wishes",
+        "bought", "cart", "identity", "last", "offset", "orders", "profile", "recent", "row_at", "seen", "sessions",
+        "tiles", "wishes",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -75,15 +80,18 @@ class User:
         self.bought = Kept(BOUGHT)
         self.last: dict[str, int] = {}
         self.profile: dict[str, tuple[int, Any]] = {}
+        self.sessions = Sessions()
         self.identity: Identity | None = None
 
     def apply(self, event: Event, facts: Mapping[str, Fact], now: int) -> Outcome:
         """Fold one event in, and say what became of it. Repeats and events older than every window change nothing."""
         at, kind = event.at, event.type
-        if is_late(at, now) and kind not in TIMELESS:
+        if at < now - LATE and is_late(at, now) and kind not in TIMELESS:
             return "late"
         if not self.seen.add(event.event_id):
             return "duplicate"
+        if kind in PROLONGING:
+            self.sessions.observe(event, at)
         self._take(event, kind, at, facts, now)
         return "applied"
 
@@ -150,7 +158,7 @@ class User:
         return msgspec.msgpack.encode((
             VERSION, self.offset, self.row_at, self.seen.pack(), self.tiles.pack(), self.orders.entries,
             self.recent.pack(), self.cart.pack(), self.wishes.entries, self.bought.entries, self.last, self.profile,
-            self.identity and self.identity.pack(),
+            self.identity and self.identity.pack(), self.sessions.pack(),
         ))  # fmt: skip
 
     @classmethod
@@ -172,6 +180,8 @@ class User:
         user.last, user.profile = last, profile
         if later and later[0] is not None:
             user.identity = Identity.unpack(later[0])
+        if later[1:]:
+            user.sessions = Sessions.unpack(later[1])
         return user
 
     def _learn(self, name: str, value: Any, at: int) -> None:

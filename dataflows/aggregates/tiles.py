@@ -8,6 +8,7 @@ window costs as much as the tiles that are not empty, however often it is read.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import add
 from typing import Final, NamedTuple
 
 from dataflows.events import DAY, HOUR, MINUTE

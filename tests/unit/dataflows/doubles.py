@@ -13,12 +13,14 @@ from typing import Any, Final
 
 from dataflows.aggregate import DueSet
 from dataflows.aggregate_items import SEEN_KEY, FoldItems, SeenIds
-from dataflows.aggregate_people import FoldPeople
+from dataflows.aggregate_people import FoldPeople, Partition
 from dataflows.aggregates.items import Item, unpack_scope
 from dataflows.aggregates.neighbours import Visit
 from dataflows.aggregates.people import Fact, User
 from dataflows.aggregates.popularity import Scope
+from dataflows.derived import KEEP, DerivedStream
 from dataflows.enrich import enrich
+from dataflows.events import HOUR
 from dataflows.identities import Identities
 from dataflows.inbox import Inbox
 from dataflows.stages import Aggregated, Received, Validated
@@ -55,6 +57,7 @@ class Committed:
         self.lists: dict[str, list[bytes]] = {}
         self.texts: dict[str, bytes] = {}
         self.streams: dict[str, list[tuple[int, bytes]]] = {}
+        self.derived: dict[str, list[tuple[int, bytes]]] = {}
         self.added = 0
         self.commits = 0
 
@@ -88,10 +91,10 @@ class Committed:
         elif command == "LPOP":
             del self.lists.get(key, [])[:1]
         elif command == "XADD":
-            place, field, value = arguments
-            assert (place, field) == ("*", "m")
+            *bound, place, _, value = arguments
+            assert (place, bound) in (("*", []), ("*", ["MAXLEN", "~", KEEP]))
             self.added += 1
-            self.streams.setdefault(key, []).append((self.added, value))
+            (self.derived if bound else self.streams).setdefault(key, []).append((self.added, value))
         elif command == "XTRIM":
             how, least = arguments
             assert how == "MINID"
@@ -163,9 +166,13 @@ class People:
         self.folds = {
             partition: fold(
                 users,
-                lambda number: DueSet(committed, DUE.format(number)),
+                lambda number: Partition(
+                    DueSet(committed, DUE.format(number)),
+                    identities(Inbox(committed, number), committed.stored, partitions),
+                    DerivedStream("derived", partitions).commands,
+                ),
                 places,
-                lambda number: identities(Inbox(committed, number), committed.stored, partitions),
+                cart_idle=HOUR,
             )
             for partition in (range(partitions) if owned is None else owned)
         }

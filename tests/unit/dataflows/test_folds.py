@@ -145,13 +145,16 @@ def test_a_row_of_a_user_falls_when_it_is_due_and_no_event_comes() -> None:
     flow.expire()
     flow.take(in_batches(0, [raw(item_id="p1")], []))
     due = committed.sets[DUE.format(0)]
+    assert due == {"u1": NOW + 30 * MINUTE + 1}  # the session is over
+    clock.now = due["u1"]
+    flow.expire()
     assert due == {"u1": NOW // (5 * MINUTE) * 5 * MINUTE + 13 * 5 * MINUTE}
     clock.now = due["u1"] - 1
     flow.expire()
-    assert committed.commits == 1
+    assert committed.commits == 2
     clock.now += 1
     flow.expire()
-    assert committed.rows["user", "u1"][0] == NOW + 1
+    assert committed.rows["user", "u1"][0] == NOW + 2
     row = committed.values()["user", "u1"]
     assert (row["views_1h"], row["views_24h"]) == (0, 1)
     assert due["u1"] == (NOW // HOUR + 25) * HOUR

@@ -1,0 +1,192 @@
+"""Backfill: the features of a file's events, as the live flows would have made them. `python -m dataflows.backfill`.
+
+It runs the pipelines of both flows over the file, under their leases, and leaves to them what the stream holds. Places
+are committed with the rows, under the fingerprint of the file: killed at any moment and started again, it goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final, TypeAlias
+
+import redis
+from bytewax.dataflow import Dataflow
+from bytewax.errors import BytewaxRuntimeError
+from bytewax.inputs import Source
+from bytewax.outputs import Sink
+from bytewax.run import cli_main as run
+from tqdm import tqdm
+
+from dataflows import items, people
+from dataflows.aggregate import Aggregate
+from dataflows.connectors import StreamError
+from dataflows.events import OUTCOMES
+from dataflows.exclusive import both_leases
+from dataflows.history import History, HistorySource, ids_in_stream
+from dataflows.input_files import files_of, fingerprint, version_of
+from dataflows.lease import LeaseError
+from dataflows.mapping import MappingError, load_mapping
+from dataflows.receive import StopSignal, committed_offsets
+from dataflows.replay import read_events
+from dataflows.settings import FlowSettings, SettingError, flow_settings
+from dataflows.stages import Aggregated, Received
+from dataflows.state import CatalogueFacts
+from dataflows.store import OFFSETS_KEY, OUTCOMES_KEY, Store, StoreSink
+from dataflows.wiring import Edges, clock, make_gate, make_validate, open_edges, settle_memory
+
+FLOWS: Final = ("items", "people")
+"""In this order: what the catalogue says of an item is there when users are looked at."""
+ROWS: Final = "rows"
+"""Beside the places of the partitions: how many rows the file has, once all of them are done."""
+
+Build: TypeAlias = Callable[[Source[Received], Sink[tuple[str, Aggregated]], Mapping[int, int]], Dataflow]
+Accounts: TypeAlias = dict[str, Counter[str]]
+
+
+class Stopped(RuntimeError):
+    """It was told to stop before the end."""
+
+
+class InputChanged(RuntimeError):
+    """A file is not what it was at the start, when the stream was not yet looked at."""
+
+
+def backfill(
+    settings: FlowSettings,
+    files: Sequence[Path],
+    mapping_file: Path | None,
+    stop: StopSignal,
+    progress: Callable[[Path, float], object] = lambda file, share: None,
+) -> Accounts:
+    """Write the features of what the files say, and count by flow what became of their rows, over all starts.
+
+    Args:
+        settings: as read from the environment; the partitions are all of the stream's.
+        files: one after the other, each in order of time.
+        mapping_file: what says which column is which field.
+        stop: whether to stop.
+        progress: told of a file, and which further share of it was read.
+
+    Raises:
+        LeaseError: a flow is running, or took over.
+        InputChanged: start again.
+        Stopped: likewise.
+        BytewaxRuntimeError: a step failed; its cause says why.
+    """
+    mapping = load_mapping(mapping_file) if mapping_file else None
+    versions = {file: version_of(file) for file in files}
+    edges = open_edges(settings)
+    client, partitions = edges.client, range(edges.stream.partitions)
+    accounts: dict[str, Accounts] = {}
+    with both_leases(client, partitions, settings.lease) as leases:
+        # Looked at after the leases, so that no flow moves on; and after the versions of the files, so that whatever
+        # came into a file by way of the stream is seen in the stream.
+        in_stream = ids_in_stream(edges.stream, clock(), round(settings.max_skew * 1_000_000))
+        builds = _builds(settings, edges, partitions)
+        settle_memory()
+        for file in files:
+            mark = fingerprint(file, *([mapping_file] if mapping_file else []))
+            names = {flow: f"backfill-{flow}:{mark}" for flow in FLOWS}
+            if not all(client.hexists(OFFSETS_KEY.format(name), ROWS) for name in names.values()):
+                history = History(read_events(file, mapping), len(partitions), in_stream)
+                if version_of(file) != versions[file]:
+                    raise InputChanged(f"{file} was written to meanwhile; start again")
+                for flow, name in names.items():
+                    committed = committed_offsets(client, name, partitions)
+                    batches = history.batches(committed, settings.batch_events)
+                    source = HistorySource(batches, stop, partial(_add, progress, file, len(FLOWS) * len(history)))
+                    store = StoreSink(Store(client, name, leases[flow], edges.dead_letters, clock))
+                    run(builds[flow](source, store, committed))  # type: ignore[no-untyped-call]
+                    if stop.told():
+                        raise Stopped("stopped; start again to go on from here")
+                    client.hset(OFFSETS_KEY.format(name), ROWS, len(history))
+            accounts[mark] = {flow: _account(client, name) for flow, name in names.items()}
+    return {flow: sum((each[flow] for each in accounts.values()), Counter()) for flow in FLOWS}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m dataflows.backfill", description=__doc__)
+    parser.add_argument("input", type=Path, help="a file (.jsonl, .csv or .parquet, also gzipped) or a folder of them")
+    parser.add_argument("--map", type=Path, help="YAML that maps its columns to the fields of an event")
+    chosen = parser.parse_args(arguments)
+    stop = StopSignal()
+    stop.listen()
+    try:
+        files = files_of(chosen.input)
+        sizes = {file: file.stat().st_size for file in files}
+        with tqdm(total=sum(sizes.values()), unit="B", unit_scale=True, desc="backfill") as bar:
+            accounts = backfill(
+                flow_settings(os.environ), files, chosen.map, stop,
+                lambda file, share: bar.update(sizes[file] * share),
+            )  # fmt: skip
+    except (MappingError, SettingError, StreamError, OSError, EOFError, zlib.error, ValueError) as error:
+        return _say(f"backfill: {error}", 2)
+    except (LeaseError, InputChanged, Stopped, redis.RedisError) as error:
+        return _say(f"backfill: {error}", 1)
+    except BytewaxRuntimeError as error:
+        return _say(f"backfill: {error.__cause__ or error}", 1)
+    for flow, account in accounts.items():
+        became = " + ".join(f"{account[outcome]:,} {outcome}" for outcome in OUTCOMES)
+        print(  # noqa: T201  # a command speaks on its terminal
+            f"{flow:<7}{account[ROWS]:,} rows: {account[ROWS] - account['received']:,} left to the live flow, "
+            f"{account['received']:,} received = {became}"
+        )
+    return 0
+
+
+def _builds(settings: FlowSettings, edges: Edges, partitions: Sequence[int]) -> Mapping[str, Build]:
+    """The pipelines of both flows, to be given their ends and where they are in the file.
+
+    This is the one place where it is said what follows from history beside features: nothing. Whatever a flow comes to
+    be given that sets off a mail or an event of its own, it is not given here.
+    """
+    client = edges.client
+    fold_items, fold_people = items.folds(client, settings, partitions), people.folds(client, settings, len(partitions))
+    validate = {flow: make_validate(settings) for flow in FLOWS}
+    gates = {"items": make_gate(["item", "scope"]), "people": make_gate(["user"])}
+    return {
+        "items": lambda received, store, committed: items.build(
+            received,
+            store,
+            validate=validate["items"],
+            aggregate=lambda: Aggregate(fold_items(committed, True), clock),
+            gate=gates["items"],
+        ),
+        "people": lambda received, store, committed: people.build(
+            received,
+            store,
+            validate=validate["people"],
+            look_up=CatalogueFacts(client, monotonic),
+            aggregate=lambda: Aggregate(fold_people(committed, history=True), clock),
+            gate=gates["people"],
+        ),
+    }
+
+
+def _add(progress: Callable[[Path, float], object], file: Path, whole: int, events: int) -> None:
+    progress(file, events / whole)
+
+
+def _account(client: redis.Redis, name: str) -> Counter[str]:
+    """What became of the rows of a file in one flow, over all starts, and how many rows it has."""
+    counted: dict[bytes, Any] = client.hgetall(OUTCOMES_KEY.format(name))
+    rows: Any = client.hget(OFFSETS_KEY.format(name), ROWS)
+    return Counter({outcome.decode(): int(number) for outcome, number in counted.items()}) + Counter({ROWS: int(rows)})
+
+
+def _say(text: str, code: int) -> int:
+    print(text, file=sys.stderr)  # noqa: T201  # a command speaks on its terminal
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
