@@ -65,12 +65,9 @@ class Session:
             self.look(item_id, at)
 
     def look(self, item_id: str, at: int) -> None:
-        """An item was viewed."""
-        before = self.items.get(item_id)
-        if before is None or at > before:
+        """An item was viewed; of many the oldest are dropped when the row is read."""
+        if (before := self.items.get(item_id)) is None or at > before:
             self.items[item_id] = at
-            if len(self.items) > 2 * MOST_ITEMS:
-                self.items = {item: self.items[item] for item in self.newest()}
 
     def newest(self) -> list[str]:
         """The items viewed, by the newest view of each, newest first (equal times: by id)."""
@@ -82,7 +79,9 @@ class Session:
         times = self.started_at, self.last_at - self.started_at, self.begun + 2 * self.ended
         if self.ended:
             return times
-        ago = {item_id: self.last_at - self.items[item_id] for item_id in self.newest()}
+        items, last_at = self.items, self.last_at
+        kept = items if len(items) <= MOST_ITEMS else self.newest()
+        ago = {item_id: last_at - items[item_id] for item_id in kept}
         return *times, self.pages, self.carts, self.purchases, ago
 
     @classmethod
@@ -120,22 +119,25 @@ class Sessions:
             return
         if part == _PURCHASE and at > self.settled_at:
             self.settled_at = at
-        session = self.known[-1] if self.known else None
-        if session is None or at > session.last_at + self.gap or at < session.started_at:
-            session = self._place(at)
-            if session is None:
-                return
-        elif at > session.last_at:
-            session.last_at = at
+        known = self.known
+        if known and (newest := known[-1]).started_at <= at <= newest.last_at + self.gap:
+            session = newest
+            if at > session.last_at:
+                session.last_at = at
+        elif (placed := self._place(at)) is not None:
+            session = placed
+        else:
+            return
         if not part or session.ended:
             return
         if part == _VIEW:
             session.pages += 1
+            items, item_id = session.items, event.item_id
             if event.items:
                 for line in event.items:
                     session.look(line.item_id, at)
-            elif event.item_id is not None:
-                session.look(event.item_id, at)
+            elif item_id is not None and ((before := items.get(item_id)) is None or at > before):
+                items[item_id] = at
         elif part == _CART:
             session.carts += 1
         else:
@@ -169,6 +171,8 @@ class Sessions:
                     told += self._end(session)
         if len(known) > 1:
             del known[:-1]
+        if known and len(known[0].items) > 2 * MOST_ITEMS:
+            known[0].items = {item_id: known[0].items[item_id] for item_id in known[0].newest()}
         if cart_items and cart_updated_at is not None and cart_updated_at > self.settled_at:
             left_at = cart_updated_at + idle
             if now >= left_at:

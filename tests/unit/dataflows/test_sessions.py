@@ -338,6 +338,9 @@ def lists_the_newest_thirty(sessions: type[Sessions], looks: list[tuple[int, int
         if chance.random() < 0.1:
             person.stored()
         person.apply(event)
+        if chance.random() < 0.1:
+            person.read(NOW)
+            assert len(person.state.known[0].items) <= 2 * MOST_ITEMS
     person.read(NOW + HOUR)
     listed = [each.properties["items"] for each in person.told if each.type == "browse_abandoned"]
     assert listed == ([oracle.viewed(events)] if looks else [])
@@ -350,12 +353,21 @@ class OneTooFew(Sessions):
         return super().pack()
 
 
+class KeepsThoseMetFirst(Sessions):
+    def passed(self, *arguments: Any) -> Any:
+        answer = super().passed(*arguments)
+        for session in self.known:
+            session.items = dict(list(session.items.items())[:MOST_ITEMS])
+        return answer
+
+
 def test_the_newest_thirty_items_are_exact_whatever_the_order() -> None:
     holds(lists_the_newest_thirty, Sessions)
 
 
-def test_items_that_are_lost_are_caught() -> None:
-    assert fails(lists_the_newest_thirty, OneTooFew)
+@pytest.mark.parametrize("mutant", [OneTooFew, KeepsThoseMetFirst])
+def test_items_that_are_lost_are_caught(mutant: type[Sessions]) -> None:
+    assert fails(lists_the_newest_thirty, mutant)
 
 
 def test_types_that_prolong_a_session_are_those_of_the_page() -> None:
