@@ -17,7 +17,10 @@ from dataflows.events import partition_of
 from dataflows.stages import Command
 
 INBOX_KEY: Final = "inlay:inbox:{}"
-READ_AT_ONCE: Final = 100
+READ_AT_ONCE: Final = 1000
+"""Entries that are fetched in one call."""
+MESSAGES_AT_ONCE: Final = 2000
+"""Messages after which no further entry is begun: as many states may have to be read for one commit."""
 MESSAGES_AN_ENTRY: Final = 100
 
 
@@ -69,6 +72,8 @@ class Inbox:
         for place, fields in self._client.xrange(self._key, after, "+", READ_AT_ONCE):
             messages += _decode(fields[b"m"])
             self._last = place
+            if len(messages) >= MESSAGES_AT_ONCE:
+                break
         return messages
 
     def taken(self) -> list[Command]:

@@ -13,6 +13,7 @@ from dataflows.events import DAY, MINUTE, SECOND, Event, partition_of
 from dataflows.inbox import (
     INBOX_KEY,
     MESSAGES_AN_ENTRY,
+    MESSAGES_AT_ONCE,
     READ_AT_ONCE,
     Aliased,
     Changed,
@@ -283,6 +284,11 @@ def test_an_inbox_is_read_in_portions() -> None:
             committed.run(command, key, arguments)
     inbox = Inbox(committed, 0)
     assert [len(inbox.read()) for _ in range(3)] == [READ_AT_ONCE, 1, 0]
+    committed = Committed()
+    for command, key, *arguments in posted([Changed(f"u{n}", "d1") for n in range(MESSAGES_AT_ONCE + 150)], 1):
+        committed.run(command, key, arguments)
+    inbox = Inbox(committed, 0)
+    assert [len(inbox.read()) for _ in range(3)] == [MESSAGES_AT_ONCE, 150, 0]
 
 
 def test_messages_go_to_the_partition_of_whom_they_are_for_several_in_one_entry() -> None:

@@ -25,7 +25,7 @@ from dataflows.aggregates.identity import (
 )
 from dataflows.aggregates.merging import contribution, whole
 from dataflows.aggregates.people import User
-from dataflows.events import DAY, MINUTE, SECOND, Event
+from dataflows.events import DAY, EVENT_TYPES, MINUTE, SECOND, Event
 from tests.given import FACTS, NOW, an_event, histories, nows, seeds
 from tests.unit.dataflows.oracle import Arrival, user_row
 from tests.unit.dataflows.proofs import fails, for_all, holds
@@ -202,6 +202,15 @@ def test_a_log_keeps_its_newest_events() -> None:
     assert log.is_overgrown([*entries, entries[0]])
     assert log.newest(entries) == entries[:MOST_LOGGED]
     assert log.newest(entries[:MOST_LOGGED]) == entries[:MOST_LOGGED]
+
+
+def test_the_numbers_of_the_types_are_stored_and_never_change() -> None:
+    assert EVENT_TYPES[:23] == (
+        "view", "click", "search", "add_to_cart", "remove_from_cart", "add_to_wishlist", "remove_from_wishlist",
+        "checkout", "purchase", "refund", "sign_up", "identify", "profile", "consent", "email_delivered",
+        "email_open", "email_click", "email_bounce", "email_complaint", "email_unsubscribe", "item", "block_served",
+        "custom",
+    )  # fmt: skip
 
 
 def test_a_logged_view_takes_few_bytes() -> None:
