@@ -185,8 +185,24 @@ def every_row_equals_the_oracle(subject: Subject, story: list[Event], seed: int,
     assert world.rows() == {key: expected[key] for key in found}
 
 
+RESENT: Final = st.builds(
+    told,
+    histories(most=4, kinds=("view", "purchase", "identify")),
+    lists_of(4, ((None, "d1"), (None, "d1"), ("u1", "d1")), (None,), ("u1",), (False,)),
+)
+"""Of one visitor, whose every event comes again with the user."""
+
+every_row_of_one_visitor_equals_the_oracle = for_all(story=RESENT, seed=seeds(), later=nows())(
+    every_row_equals_the_oracle.check
+)
+
+
 def test_every_row_equals_the_oracle() -> None:
     holds(every_row_equals_the_oracle, OURS)
+
+
+def test_every_row_of_one_visitor_whose_events_come_again_equals_the_oracle() -> None:
+    holds(every_row_of_one_visitor_equals_the_oracle, OURS)
 
 
 class SaysItOutsideTheCommit(FoldPeople):
@@ -314,17 +330,21 @@ merging_fold = merging._fold
     [
         (Identity, "replace", adds),
         (merging, "_fold", without_a_look_at_what_the_user_did),
-        (Seen, "is_disjoint", lambda ours, theirs: True),
         (aggregate_people, "whole", lambda user, now: user),
         (aggregate_people, "whole", lambda user, now: DueAsItself(user, now)),
     ],
-    ids=["adds", "counts repeats twice", "keeps what it folded", "ignores its parts", "due by itself"],
+    ids=["adds", "counts repeats twice", "ignores its parts", "due by itself"],
 )
 def test_a_whole_that_is_not_the_sum_of_its_parts_is_caught(
     place: Any, name: str, instead: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(place, name, instead)
     assert fails(every_row_equals_the_oracle, OURS)
+
+
+def test_a_user_who_keeps_what_was_folded_before_the_event_came_again_is_caught(monkeypatch: Any) -> None:
+    monkeypatch.setattr(Seen, "is_disjoint", lambda ours, theirs: True)
+    assert fails(every_row_of_one_visitor_equals_the_oracle, OURS)
 
 
 class DueAsItself:
