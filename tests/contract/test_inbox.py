@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from dataflows.aggregate import DueSet
 from dataflows.aggregate_people import FoldPeople
 from dataflows.aggregates.people import User
-from dataflows.events import Placed, partition_of
+from dataflows.connectors.letters import DeadLetters
+from dataflows.events import MINUTE, partition_of
 from dataflows.identities import Identities
 from dataflows.inbox import Changed, Inbox, posted
-from dataflows.stages import Aggregated, Enriched, Validated
+from dataflows.lease import Lease
+from dataflows.stages import Enriched, Received
 from dataflows.state import StateTable, entity_states
+from dataflows.store import Store
+from dataflows.validate import Validate
 from expectations.verdict import load_verdict
 from feature_repo.layout import USER
 from tests.contract.redis_server import RedisServer
@@ -18,15 +24,11 @@ from tests.given import FACTS, NOW, an_event
 PARTITIONS = 13
 
 
-def commit(server: RedisServer, result: Aggregated) -> None:
-    """As the store does, without a lease."""
-    pipeline = server.client.pipeline(transaction=True)
-    for row in result.rows:
-        columns = {**row.values, "state": row.state}
-        pipeline.execute_command("HSET", USER.key(row.key), *USER.encode(columns, row.at))
-    for command in result.commands:
-        pipeline.execute_command(*command)
-    pipeline.execute()
+def store_of(server: RedisServer) -> Store:
+    """The store of a process that owns all partitions."""
+    lease = Lease(server.client, "people", range(PARTITIONS), 60)
+    lease.acquire()
+    return Store(server.client, "people", lease, DeadLetters("letters", 100), lambda: NOW)
 
 
 def fold_of(server: RedisServer) -> FoldPeople:
@@ -61,20 +63,21 @@ def test_what_was_taken_out_is_gone_and_what_came_meanwhile_is_not(server: Redis
 def test_a_link_shows_in_the_row_of_the_user_and_every_row_on_the_way_passes_the_gate(server: RedisServer) -> None:
     folds = {key: fold_of(server) for key in ("d1", "d2", "u1")}
     rows = []
-    nothing_yet = Validated(partition_of("d2", PARTITIONS), -1, [], [])
+    store, validate = store_of(server), Validate(lambda: NOW, MINUTE, 100)
+    nothing_yet = validate(Received(partition_of("d2", PARTITIONS), [], []))
     assert folds["d2"].fold([Enriched(nothing_yet, FACTS)], NOW) == []
     for number, event in enumerate((
         an_event(event_id="e1", user_id=None, anonymous_id="d1", item_id="p1"),
         an_event(event_id="e2", type="identify", anonymous_id="d1"),
         an_event(event_id="e3", type="identify", anonymous_id="d2"),
     )):  # fmt: skip
-        batch = Validated(partition_of(event.key, PARTITIONS), number, [Placed(number, event)], [])
+        batch = validate(Received(partition_of(event.key, PARTITIONS), [number], [msgspec.json.encode(event)]))
         for result in folds[event.key].fold([Enriched(batch, FACTS)], NOW):
-            commit(server, result)
+            store.commit(result)
     for _ in range(2):
         for fold in folds.values():
             for result in fold.expire(NOW):
-                commit(server, result)
+                store.commit(result)
                 rows += [{"key": row.key, **row.values} for row in result.rows]
     assert {row["key"]: row["recent_items"] for row in rows} == {"d1": ["p1"], "d2": [], "u1": ["p1"]}
     assert load_verdict("user").broken(rows) == {}
