@@ -8,6 +8,7 @@ window costs as much as the tiles that are not empty, however often it is read.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from operator import add
 from typing import Final, NamedTuple
 
@@ -42,6 +43,12 @@ def is_late(at: int, now: int) -> bool:
     return at // DAY < now // DAY - HORIZON
 
 
+@cache
+def _spans(levels: tuple[Level, ...]) -> tuple[tuple[int, int], ...]:
+    """Of each level, how large a tile is, and how many of them its longest window holds."""
+    return tuple((level.size, level.longest) for level in levels)
+
+
 class Totals(NamedTuple):
     """What every window holds: counts by window name, one number a kind; and when the next tile leaves one."""
 
@@ -57,23 +64,24 @@ class Tiles:
         kinds: how many kinds are counted side by side.
     """
 
-    __slots__ = ("grids", "kinds", "levels")
+    __slots__ = ("_spans", "grids", "kinds", "levels")
 
     def __init__(self, levels: tuple[Level, ...], kinds: int) -> None:
         self.levels = levels
+        self._spans = _spans(levels)
         self.kinds = kinds
         self.grids: list[dict[int, list[int]]] = [{} for _ in levels]
 
     def count(self, kind: int, at: int, now: int, times: int = 1) -> None:
         """Count an event of a kind at `at`; a level whose windows the event has left stays untouched."""
-        for (size, windows), grid in zip(self.levels, self.grids, strict=True):
+        for (size, longest), grid in zip(self._spans, self.grids, strict=False):
             tile = at // size
-            if tile < now // size - windows[-1][1]:
-                continue
             counts = grid.get(tile)
-            if counts is None:
+            if counts is not None:
+                counts[kind] += times
+            elif tile >= now // size - longest:
                 counts = grid[tile] = [0] * self.kinds
-            counts[kind] += times
+                counts[kind] = times
 
     def totals(self, now: int) -> Totals:
         """The windows at `now`; tiles that no window will hold again are dropped on the way."""
