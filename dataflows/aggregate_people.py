@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from dataflows.aggregate import DueSet
 from dataflows.aggregates.merging import whole
 from dataflows.aggregates.people import ONCE_KNOWN, User
+from dataflows.aggregates.population import Move, Standing, standing_of
+from dataflows.aggregates.segments import segment_of, turn_of
 from dataflows.aggregates.sessions import Derived
-from dataflows.events import Outcome
+from dataflows.events import SECOND, Outcome
 from dataflows.identities import Identities
+from dataflows.population import LOOKED_AT_EVERY, Population, population_commands
 from dataflows.stages import Aggregated, Command, Enriched, Row
 from dataflows.state import StateTable
 
 Tell: TypeAlias = Callable[[str, Iterable[Derived]], list[Command]]
 """What makes the commands that tell of a user what followed from the events."""
 
-NEVER: Final = 1 << 62
+
+SCORED_AGAIN: Final = LOOKED_AT_EVERY + SECOND
+"""After a change of standing scores are looked at once more, when the population has taken in all that came with it."""
 
 
 class Partition(NamedTuple):
@@ -28,11 +33,13 @@ class Partition(NamedTuple):
         due: when rows change by themselves.
         identities: what its users are to others.
         tell: where derived events go.
+        population: all customers, of this and of the other partitions.
     """
 
     due: DueSet
     identities: Identities
     tell: Tell
+    population: Population
 
 
 class FoldPeople:
@@ -65,7 +72,7 @@ class FoldPeople:
         self._users.shrink()
         if self._partition is None:
             self._partition = batches[0].batch.partition
-            self._due, self._identities, self._tell = self._open(self._partition)
+            self._due, self._identities, self._tell, self._population = self._open(self._partition)
             self._counted = self._committed[self._partition]
         told = self._hear(now)
         return told + [self._fold(batch, now) for batch in batches if batch.batch.offset >= 0]
@@ -132,19 +139,37 @@ class FoldPeople:
         return [result]
 
     def _emit(self, result: Aggregated, users: dict[str, User], newest: dict[str, int], now: int) -> None:
+        assert self._partition is not None  # noqa: S101  # rows are some partition's
         due: dict[str, int | None] = {}
+        moves: list[Move] = []
+        cuts = self._population.cuts(now)
         for key, user in users.items():
             person = whole(user, now)
-            values, changes = person.row(now)
-            told, passes = user.sessions.passed(now, values["cart_items"], person.cart.updated_at, self._cart_idle)
+            values, *changes = person.row(now)
+            standing = _standing(user, person, values)
+            segment, change = segment_of(person.last, standing, cuts, now, turn_of(key))
+            values.update(segment)
+            changes.append(change)
+            if standing != user.standing:
+                moves.append((user.standing, standing))
+                user.standing = standing
+                changes.append(now + SCORED_AGAIN)
+            told, change = user.sessions.passed(now, values["cart_items"], person.cart.updated_at, self._cart_idle)
+            changes.append(change)
             if told:
                 result.commands += self._tell(key, told)
-            due[key] = min(changes or NEVER, passes or NEVER)
-            if due[key] == NEVER:
-                due[key] = None
+            due[key] = min((at for at in changes if at is not None), default=None)
             user.row_at = max(user.row_at + 1, newest.get(key, 0))
             # What is counted for somebody else from now on may leave a null where there was a value.
             omitted = ONCE_KNOWN if user.identity is None else frozenset()
             result.rows.append(Row("user", key, user.row_at, values, user.pack(), omitted))
         result.commands += self._due.commands(due)
         result.commands += self._identities.commands()
+        result.commands += population_commands(self._partition, moves)
+
+
+def _standing(user: User, person: User, values: Mapping[str, Any]) -> Standing | None:
+    """The standing to be counted; none for an id that counts for another one's user, who is counted in its place."""
+    if not values["orders_90d"] or (user.identity is not None and user.identity.is_counted_elsewhere()):
+        return None
+    return standing_of(person.last.get("last_purchase_at"), values["orders_90d"], values["spend_90d"])

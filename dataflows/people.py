@@ -21,6 +21,7 @@ from dataflows.events import SECOND
 from dataflows.gate import Gate
 from dataflows.identities import Identities
 from dataflows.inbox import Inbox
+from dataflows.population import Population, population_counts
 from dataflows.settings import FlowSettings, flow_settings
 from dataflows.stages import Aggregated, Enriched, Received
 from dataflows.state import CatalogueFacts, StateTable, entity_states
@@ -64,6 +65,7 @@ def folds(client: redis.Redis, settings: FlowSettings, partitions: int) -> Calla
     read = entity_states(client, USER)
     users = StateTable(read, User.unpack, User, cache)
     derived = open_derived(settings)
+    population = Population(population_counts(client, range(partitions)))
 
     def stored(keys: Collection[str]) -> dict[str, User]:
         return StateTable(read, User.unpack, User, 0).peek(keys)
@@ -74,6 +76,7 @@ def folds(client: redis.Redis, settings: FlowSettings, partitions: int) -> Calla
                 DueSet(client, DUE_KEY.format(number)),
                 Identities(Inbox(client, number), stored, partitions),
                 silence if history else derived.commands,
+                population,
             )
 
         return FoldPeople(

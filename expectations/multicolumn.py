@@ -1,4 +1,4 @@
-"""Two expectations over many columns at once: Great Expectations pays some milliseconds each, however wide it is."""
+"""Expectations over many columns at once: Great Expectations pays some milliseconds each, however wide it is."""
 
 from __future__ import annotations
 
@@ -44,6 +44,19 @@ class MulticolumnRunsAscending(MulticolumnMapMetricProvider):
         return column_list.iloc[:, 0].notna() & rises.all(axis=1)
 
 
+class MulticolumnValuesInSets(MulticolumnMapMetricProvider):
+    """Whether each column's value is in the set of that column; a missing value is not."""
+
+    condition_metric_name = "multicolumn_values.in_sets"
+    condition_domain_keys = _DOMAIN
+    condition_value_keys = ("value_sets",)
+
+    @multicolumn_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column_list: Any, *, value_sets: list[list[Any]], **_: Any) -> Any:  # noqa: N805  # its rule
+        sets = dict(zip(column_list.columns, value_sets, strict=True))
+        return column_list.apply(lambda column: column.isin(sets[column.name])).all(axis=1)
+
+
 class ExpectMulticolumnValuesToBeBetween(MulticolumnMapExpectation):
     """Expect every value of the columns to be a number from `min_value` to `max_value`."""
 
@@ -61,3 +74,12 @@ class ExpectMulticolumnRunsToBeAscending(MulticolumnMapExpectation):
     map_metric: ClassVar[str] = "multicolumn_runs.ascending"
     success_keys: ClassVar[tuple[str, ...]] = ("runs", "mostly")
     args_keys: ClassVar[tuple[str, ...]] = ("column_list", "runs")
+
+
+class ExpectMulticolumnValuesToBeInSets(MulticolumnMapExpectation):
+    """Expect the value of each column to be one of its own set."""
+
+    value_sets: list[list[Any]] = pydantic.Field(description="what is allowed, a list for each column in turn")
+    map_metric: ClassVar[str] = "multicolumn_values.in_sets"
+    success_keys: ClassVar[tuple[str, ...]] = ("value_sets", "mostly")
+    args_keys: ClassVar[tuple[str, ...]] = ("column_list", "value_sets")

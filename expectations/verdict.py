@@ -16,7 +16,11 @@ import pandas as pd
 from expectations import multicolumn
 
 SUITES: Final = Path(__file__).parent / "suites"
-CUSTOM: Final = (multicolumn.ExpectMulticolumnValuesToBeBetween, multicolumn.ExpectMulticolumnRunsToBeAscending)
+CUSTOM: Final = (
+    multicolumn.ExpectMulticolumnValuesToBeBetween,
+    multicolumn.ExpectMulticolumnRunsToBeAscending,
+    multicolumn.ExpectMulticolumnValuesToBeInSets,
+)
 
 
 class TableRefused(RuntimeError):

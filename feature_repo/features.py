@@ -64,6 +64,11 @@ user_profile = _view(
     country=String, locale=String, timezone=String, first_name=String, email_allowed=Bool, profile_allowed=Bool,
 )  # fmt: skip
 
+user_segment = _view(
+    "user_segment", user, timedelta(days=90), "how good a customer a shopper is among all, and how long away",
+    rfm_recency=Int64, rfm_frequency=Int64, rfm_monetary=Int64, segment=String, lifecycle=String,
+)  # fmt: skip
+
 user_state = _view(
     "user_state", user, timedelta(days=90), "what the people flow needs to go on; opaque to readers", state=Bytes
 )
@@ -103,6 +108,6 @@ scope_state = _view(
     "scope_state", scope, timedelta(days=90), "what the items flow needs to go on; opaque to readers", state=Bytes
 )
 
-blocks_user = FeatureService(name="blocks_user", features=[user_activity, user_items, user_profile])
+blocks_user = FeatureService(name="blocks_user", features=[user_activity, user_items, user_profile, user_segment])
 blocks_item = FeatureService(name="blocks_item", features=[item_catalogue, item_stats, item_neighbours])
 blocks_scope = FeatureService(name="blocks_scope", features=[scope_popular, scope_bestsellers])

@@ -216,7 +216,12 @@ class EntityLayout:
 
 
 USER: Final = EntityLayout(
-    features.user, features.user_activity, features.user_items, features.user_profile, features.user_state
+    features.user,
+    features.user_activity,
+    features.user_items,
+    features.user_profile,
+    features.user_segment,
+    features.user_state,
 )
 ITEM: Final = EntityLayout(
     features.item, features.item_catalogue, features.item_stats, features.item_neighbours, features.item_state

@@ -112,6 +112,10 @@ class Identity:
         self.parts: dict[str, Part] = {}
         self.folded: User | None = None
 
+    def is_counted_elsewhere(self) -> bool:
+        """Whether what the id did counts for a user of another id, who stands for it among all others."""
+        return bool(self.links or self.targets)
+
     def aim(self, user: str, at: int) -> bool:
         """The id is an alias of `user`; False if that was known. Past MOST_TARGETS the oldest makes room."""
         known = user in self.targets

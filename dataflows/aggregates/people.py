@@ -10,6 +10,7 @@ import msgspec
 from dataflows.aggregates.baskets import EVERYTHING, Cart
 from dataflows.aggregates.identity import Identity
 from dataflows.aggregates.orders import MONEY, Orders
+from dataflows.aggregates.population import Standing
 from dataflows.aggregates.recency import Kept, Recent, taste
 from dataflows.aggregates.seen import Seen, hash_id
 from dataflows.aggregates.sessions import PROLONGING, Sessions
@@ -41,7 +42,7 @@ NAMES: Final = {
 }
 MOMENTS: Final = (*LAST.values(), "first_seen_at")
 PROFILE: Final = (*TRAITS, *CONSENTS)
-ONCE_KNOWN: Final = frozenset((*MOMENTS, *PROFILE, "cart_updated_at"))
+ONCE_KNOWN: Final = frozenset((*MOMENTS, *PROFILE, "cart_updated_at", "rfm_recency", "rfm_frequency", "rfm_monetary"))
 """Features that, once they have a value, have one for good; until then there is nothing to be written."""
 WISHES: Final = 100
 BOUGHT: Final = 200
@@ -60,12 +61,13 @@ UNKNOWN: Final = Fact(None, None)
 class User:
     """The state of one user. `offset` is the highest applied of its partition, `row_at` the time of its newest row.
 
-    It holds what came under the user's own id; `identity` is what the id is to others, None for most.
+    It holds what came under the user's own id; `identity` is what the id is to others, None for most, and `standing`
+    is what the user is counted as in the population.
     """
 
     __slots__ = (
-        "bought", "cart", "identity", "last", "offset", "orders", "profile", "recent", "row_at", "seen", "sessions",
-        "tiles", "wishes",
+        "bought", "cart", "identity", "last", "offset", "orders", "profile", "recent", "row_at", "seen",
+        "sessions", "standing", "tiles", "wishes",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -81,6 +83,7 @@ class User:
         self.last: dict[str, int] = {}
         self.profile: dict[str, tuple[int, Any]] = {}
         self.sessions = Sessions()
+        self.standing: Standing | None = None
         self.identity: Identity | None = None
 
     def apply(self, event: Event, facts: Mapping[str, Fact], now: int) -> Outcome:
@@ -159,6 +162,7 @@ class User:
             VERSION, self.offset, self.row_at, self.seen.pack(), self.tiles.pack(), self.orders.entries,
             self.recent.pack(), self.cart.pack(), self.wishes.entries, self.bought.entries, self.last, self.profile,
             self.identity and self.identity.pack(), self.sessions.pack(),
+            self.standing,
         ))  # fmt: skip
 
     @classmethod
@@ -182,6 +186,8 @@ class User:
             user.identity = Identity.unpack(later[0])
         if later[1:]:
             user.sessions = Sessions.unpack(later[1])
+        if later[2:] and later[2] is not None:
+            user.standing = Standing(*later[2])
         return user
 
     def _learn(self, name: str, value: Any, at: int) -> None:

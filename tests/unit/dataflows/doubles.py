@@ -23,6 +23,7 @@ from dataflows.enrich import enrich
 from dataflows.events import HOUR
 from dataflows.identities import Identities
 from dataflows.inbox import Inbox
+from dataflows.population import POPULATION_KEY, Population
 from dataflows.stages import Aggregated, Received, Validated
 from dataflows.state import ReadStates, StateTable, visit_key
 from dataflows.validate import Validate
@@ -86,6 +87,13 @@ class Committed:
         elif command == "ZREM":
             for member in arguments:
                 self.sets.get(key, {}).pop(member, None)
+        elif command == "ZINCRBY":
+            members = self.sets.setdefault(key, {})
+            members[arguments[1]] = members.get(arguments[1], 0) + arguments[0]
+        elif command == "ZREMRANGEBYSCORE":
+            low, high = arguments
+            kept = {member: score for member, score in self.sets.get(key, {}).items() if not low <= score <= high}
+            self.sets[key] = kept
         elif command == "RPUSH":
             self.lists.setdefault(key, []).extend(arguments)
         elif command == "LPOP":
@@ -123,6 +131,10 @@ class Committed:
         behind = (0, 0) if low == b"-" else place_of(low.removeprefix(b"(").decode())
         found = [entry for entry in self.streams.get(key, []) if place_of(entry[0]) > behind]
         return [(b"%d-0" % number, {b"m": value}) for number, value in found[:count]]
+
+    def population(self, partitions: int) -> list[dict[str, int]]:
+        """The counts of all customers, by partition."""
+        return [self.sets.get(POPULATION_KEY.format(partition), {}) for partition in range(partitions)]
 
     def stored(self, keys: Collection[str]) -> dict[str, User]:
         """The users as they are stored."""
@@ -163,6 +175,7 @@ class People:
         self.validate = Validate(clock, 300_000_000, MANY)
         users = StateTable(committed.read("user"), user.unpack, user, capacity)
         places = {partition: committed.offsets.get(partition, -1) for partition in range(partitions)}
+        population = Population(lambda: committed.population(partitions))
         self.folds = {
             partition: fold(
                 users,
@@ -170,6 +183,7 @@ class People:
                     DueSet(committed, DUE.format(number)),
                     identities(Inbox(committed, number), committed.stored, partitions),
                     DerivedStream("derived", partitions).commands,
+                    population,
                 ),
                 places,
                 cart_idle=HOUR,
