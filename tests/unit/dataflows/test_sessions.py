@@ -47,6 +47,7 @@ class Person:
 
     def read(self, now: int) -> int | None:
         told, due = self.state.passed(now, self.cart.items(), self.cart.updated_at, IDLE)
+        assert told == sorted(told, key=lambda each: each.occurred_at)
         self.told += told
         return due
 
@@ -283,6 +284,7 @@ def tells_at_once_when_read_when_due(sessions: type[Sessions], steps: list[tuple
     def read(now: int) -> int | None:
         before = len(person.told)
         due = person.read(now)
+        assert due is None or due > now
         clocks.extend([now] * (len(person.told) - before))
         return due
 
@@ -430,5 +432,6 @@ def test_a_state_is_small_once_its_session_is_over() -> None:
     assert len(msgspec.msgpack.encode(person.state.pack())) < 600
     person.read(NOW + HOUR)
     person.apply(made(999, "view", NOW + 300, ("late",)))
+    assert person.state.known[0].items == {}
     assert len(msgspec.msgpack.encode(person.state.pack())) < 30
     assert Sessions().pack() == (0,)
