@@ -164,11 +164,11 @@ class Sessions:
             if not session.begun:
                 session.begun = True
                 told.append(Derived("session_started", session.started_at, {"started_at": session.started_at}))
-            if not session.ended:
-                if session is known[-1] and now <= session.last_at + self.gap:
-                    due = session.last_at + self.gap + 1
-                else:
-                    told += self._end(session)
+            if session is known[-1] and now <= session.last_at + self.gap:
+                # Also where a late event prolonged what was told to be over: so the time does not depend on order.
+                due = session.last_at + self.gap + 1
+            elif not session.ended:
+                told += self._end(session)
         if len(known) > 1:
             del known[:-1]
         if known and len(known[0].items) > 2 * MOST_ITEMS:

@@ -111,3 +111,12 @@ def told(events: Sequence[Any], readings: Sequence[Reading], idle: int) -> list[
         if items and changed is not None and changed > bought and now >= changed + idle:
             tell(now, "cart_abandoned", changed + idle, {"items": items, "updated_at": changed})
     return found
+
+
+def due(events: Sequence[Any], now: int, idle: int) -> int | None:
+    """When time alone may bring more, seen from `now`: it takes the set of events to tell, and not their order."""
+    times = [event.occurred_at + PAUSE + 1 for event in events if event.type in PRESENT]
+    items, changed = cart(events)
+    bought = max((event.occurred_at for event in events if event.type == "purchase"), default=-1)
+    left = [changed + idle] if items and changed is not None and changed > bought else []
+    return min((at for at in (*sorted(times)[-1:], *left) if at > now), default=None)
