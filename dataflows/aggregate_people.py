@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from dataflows.aggregate import DueSet
 from dataflows.aggregates.merging import whole
@@ -12,18 +12,14 @@ from dataflows.aggregates.people import ONCE_KNOWN, User
 from dataflows.aggregates.population import Move, Standing, standing_of
 from dataflows.aggregates.segments import segment_of, turn_of
 from dataflows.aggregates.sessions import Derived
-from dataflows.events import SECOND, Outcome
+from dataflows.events import Outcome
 from dataflows.identities import Identities
-from dataflows.population import LOOKED_AT_EVERY, Population, population_commands
+from dataflows.population import Population, population_commands
 from dataflows.stages import Aggregated, Command, Enriched, Row
 from dataflows.state import StateTable
 
 Tell: TypeAlias = Callable[[str, Iterable[Derived]], list[Command]]
 """What makes the commands that tell of a user what followed from the events."""
-
-
-SCORED_AGAIN: Final = LOOKED_AT_EVERY + SECOND
-"""After a change of standing scores are looked at once more, when the population has taken in all that came with it."""
 
 
 class Partition(NamedTuple):
@@ -153,7 +149,6 @@ class FoldPeople:
             if standing != user.standing:
                 moves.append((user.standing, standing))
                 user.standing = standing
-                changes.append(now + SCORED_AGAIN)
             told, change = user.sessions.passed(now, values["cart_items"], person.cart.updated_at, self._cart_idle)
             changes.append(change)
             if told:

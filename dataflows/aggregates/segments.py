@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from dataflows.aggregates.population import FIFTHS, Cuts, Standing
 from dataflows.aggregates.tiles import HORIZON
-from dataflows.events import DAY
+from dataflows.events import DAY, HOUR
 
 NEW: Final = 7
 ACTIVE: Final = 30
@@ -83,12 +83,12 @@ def segment_of(
         standing: the user's own in the population.
         cuts: the population's.
         now: in microseconds.
-        turn: when in the day the user's scores are looked at again, see `turn_of`.
+        turn: when in the hour the user's scores are looked at again, see `turn_of`.
     """
     lifecycle, due = _lifecycle(last, now)
     if standing is not None:
         scores: Scores | None = scores_of(standing, cuts)
-        again = now + DAY - (now - turn) % DAY
+        again = now + HOUR - (now - turn) % HOUR
         due = again if due is None else min(due, again)
     else:
         scores = LOWEST if "last_purchase_at" in last else None
@@ -117,18 +117,18 @@ def scores_of(standing: Standing, cuts: Cuts) -> Scores:
 
 
 def turn_of(user: str) -> int:
-    """When in the day (microseconds after midnight UTC) a customer's scores are looked at again: spread by the id."""
-    return zlib.crc32(user.encode()) * DAY >> 32
+    """When in the hour (microseconds) a customer's scores are looked at again: spread by the id."""
+    return zlib.crc32(user.encode()) * HOUR >> 32
 
 
-def _lifecycle(last: Mapping[str, int], now: int) -> tuple[str | None, int | None]:
-    """How long somebody has been here or away, and when that changes; None for whom nothing is known of.
+def _lifecycle(last: Mapping[str, int], now: int) -> tuple[str, int | None]:
+    """How long somebody has been here or away, and when that changes; of whom nothing is known is new.
 
     By whole days (UTC), as all windows of days: within n days means floor(t / day) >= floor(now / day) - n.
     """
     first = last.get("first_seen_at")
     if first is None:
-        return None, None
+        return "new", None
     today, seen = now // DAY, first // DAY
     if today <= seen + NEW:
         return "new", (seen + NEW + 1) * DAY

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-from dataflows.aggregate import DueSet
 from dataflows.aggregate_people import FoldPeople
-from dataflows.aggregates.people import User
 from dataflows.connectors.letters import DeadLetters
 from dataflows.events import MINUTE, partition_of
-from dataflows.identities import Identities
 from dataflows.inbox import Changed, Inbox, posted
 from dataflows.lease import Lease
+from dataflows.people import folds
+from dataflows.settings import flow_settings
 from dataflows.stages import Enriched, Received
-from dataflows.state import StateTable, entity_states
 from dataflows.store import Store
 from dataflows.validate import Validate
 from expectations.verdict import load_verdict
-from feature_repo.layout import USER
 from tests.contract.redis_server import RedisServer
 from tests.given import FACTS, NOW, an_event
 
@@ -32,15 +29,10 @@ def store_of(server: RedisServer) -> Store:
 
 
 def fold_of(server: RedisServer) -> FoldPeople:
-    read = entity_states(server.client, USER)
-    users = StateTable(read, User.unpack, User, 100)
-
-    def identities(partition: int) -> Identities:
-        stored = StateTable(read, User.unpack, User, 0)
-        return Identities(Inbox(server.client, partition), stored.peek, PARTITIONS)
-
-    due = DueSet(server.client, "due")
-    return FoldPeople(users, lambda _: due, dict.fromkeys(range(PARTITIONS), -1), identities)
+    """The fold of the flow itself, over the real store."""
+    settings = flow_settings({"INLAY_REDIS_URL": server.url})
+    made: FoldPeople = folds(server.client, settings, PARTITIONS)(dict.fromkeys(range(PARTITIONS), -1))
+    return made
 
 
 def test_what_was_taken_out_is_gone_and_what_came_meanwhile_is_not(server: RedisServer) -> None:
@@ -61,21 +53,21 @@ def test_what_was_taken_out_is_gone_and_what_came_meanwhile_is_not(server: Redis
 
 
 def test_a_link_shows_in_the_row_of_the_user_and_every_row_on_the_way_passes_the_gate(server: RedisServer) -> None:
-    folds = {key: fold_of(server) for key in ("d1", "d2", "u1")}
+    parts = {key: fold_of(server) for key in ("d1", "d2", "u1")}
     rows = []
     store, validate = store_of(server), Validate(lambda: NOW, MINUTE, 100)
     nothing_yet = validate(Received(partition_of("d2", PARTITIONS), [], []))
-    assert folds["d2"].fold([Enriched(nothing_yet, FACTS)], NOW) == []
+    assert parts["d2"].fold([Enriched(nothing_yet, FACTS)], NOW) == []
     for number, event in enumerate((
         an_event(event_id="e1", user_id=None, anonymous_id="d1", item_id="p1"),
         an_event(event_id="e2", type="identify", anonymous_id="d1"),
         an_event(event_id="e3", type="identify", anonymous_id="d2"),
     )):  # fmt: skip
         batch = validate(Received(partition_of(event.key, PARTITIONS), [number], [msgspec.json.encode(event)]))
-        for result in folds[event.key].fold([Enriched(batch, FACTS)], NOW):
+        for result in parts[event.key].fold([Enriched(batch, FACTS)], NOW):
             store.commit(result)
     for _ in range(2):
-        for fold in folds.values():
+        for fold in parts.values():
             for result in fold.expire(NOW):
                 store.commit(result)
                 rows += [{"key": row.key, **row.values} for row in result.rows]

@@ -162,6 +162,6 @@ def test_every_field_of_a_row_has_its_place_in_the_store() -> None:
     for flow in (people, items):
         committed = Committed()
         run(flow(committed, Clock()), in_batches(0, stream, []), CommittedSink(committed))
-        for (entity, _), row in committed.values().items():
+        for (entity, _), row in committed.values(whole=True).items():
             assert {*row, "state"} == set(LAYOUTS[entity].columns)
             assert LAYOUTS[entity].hset("key", row, NOW)

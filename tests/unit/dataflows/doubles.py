@@ -27,9 +27,11 @@ from dataflows.population import POPULATION_KEY, Population
 from dataflows.stages import Aggregated, Received, Validated
 from dataflows.state import ReadStates, StateTable, visit_key
 from dataflows.validate import Validate
+from feature_repo.layout import USER
 from tests.given import FACTS, NOW
 
 DUE: Final = "due:{}"
+SEGMENTS: Final = frozenset(column.name for column in USER.columns.values() if column.view == "user_segment")
 MANY: Final = 10**9
 
 
@@ -140,9 +142,16 @@ class Committed:
         """The users as they are stored."""
         return StateTable(self.read("user"), User.unpack, User, 0).peek(keys)
 
-    def values(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """The rows without their times, which depend on how events were batched."""
-        return {place: row for place, (_, row) in self.rows.items()}
+    def values(self, *, whole: bool = False) -> dict[tuple[str, str], dict[str, Any]]:
+        """The rows without their times, which depend on how events were batched.
+
+        Unless they are wanted whole, users' rows are without their segments, which depend on all other users and on
+        when these were looked at.
+        """
+        found = {place: row for place, (_, row) in self.rows.items()}
+        if whole:
+            return found
+        return {place: {name: row[name] for name in row if name not in SEGMENTS} for place, row in found.items()}
 
     def copy(self) -> Committed:
         """What a backup of this moment holds."""

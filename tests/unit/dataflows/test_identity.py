@@ -352,7 +352,7 @@ class DueAsItself:
 
     def __init__(self, user: User, now: int) -> None:
         self.user, self.both = user, merging.whole(user, now)
-        self.cart = self.both.cart
+        self.cart, self.last = self.both.cart, self.both.last
 
     def row(self, now: int) -> Any:
         return self.both.row(now)[0], self.user.row(now)[1]
