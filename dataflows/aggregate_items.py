@@ -13,7 +13,7 @@ from typing import Any, Final
 from dataflows.aggregate import DueSet
 from dataflows.aggregates.items import COUNTED, Item, pack_scope
 from dataflows.aggregates.neighbours import STRENGTHS, Visit, bind
-from dataflows.aggregates.popularity import WEIGHTS, Scope, country_scope, scopes_of
+from dataflows.aggregates.popularity import WEIGHTS, Scope, country_scope, is_of_country, scopes_of
 from dataflows.aggregates.seen import Seen, hash_id
 from dataflows.aggregates.tiles import is_late
 from dataflows.events import TIMELESS, Event, Outcome
@@ -21,6 +21,10 @@ from dataflows.stages import Aggregated, Command, Row, Validated
 from dataflows.state import VISIT_TTL_SECONDS, StateTable, visit_key
 
 SEEN_KEY: Final = "inlay:seen:items:{}"
+SCOPE_DUE: Final = "\0scope:"
+"""Before the name of a scope among the keys that are due: no item's id holds a control character."""
+SCOPES_AT_ONCE: Final = 50
+"""Countries that one tick brings up to date; they all become due at midnight."""
 
 
 class SeenIds:
@@ -113,14 +117,17 @@ class FoldItems:
         return [result]
 
     def expire(self, now: int) -> list[Aggregated]:
-        """Rows of the items whose score or windows fell since."""
+        """Rows of the items whose score or windows fell since, and of the countries whose day is over."""
         due = self._due.until(now)
         if not due:
             return []
         self._shrink()
         result = Aggregated(tuple(self._seen))
-        touch = _Touch(self._items.load(due), self._scopes.load, now)
-        touch.items_at = dict.fromkeys(due, 0)
+        items = [key for key in due if not key.startswith(SCOPE_DUE)]
+        scopes = [key.removeprefix(SCOPE_DUE) for key in due if key.startswith(SCOPE_DUE)]
+        touch = _Touch(self._items.load(items), self._scopes.load, now)
+        touch.items_at = dict.fromkeys(items, 0)
+        touch.countries = self._scopes.load(scopes[:SCOPES_AT_ONCE])
         self._emit(result, touch, now)
         return [result]
 
@@ -163,6 +170,8 @@ class FoldItems:
         for name, scope in touch.settled():
             scope.row_at = max(scope.row_at + 1, now)
             result.rows.append(Row("scope", name, scope.row_at, scope.row(now), pack_scope(scope)))
+            if name in touch.countries:
+                due[SCOPE_DUE + name] = scope.due(now)
         result.commands += self._due.commands(due)
 
 
@@ -173,7 +182,7 @@ class _Touch:
         self.items, self._load_scopes, self._now = items, load_scopes, now
         self.items_at: dict[str, int] = {}
         self.visited: set[str] = set()
-        self._countries: dict[str, Scope] = {}
+        self.countries: dict[str, Scope] = {}
         self._placed: defaultdict[str, list[tuple[str, float, int]]] = defaultdict(list)
 
     def apply(self, event: Event, visit: Visit | None) -> None:
@@ -189,8 +198,8 @@ class _Touch:
             if counted is not None:
                 self.items[item_id].tiles.count(counted, at, self._now)
                 self._saw(item_id, at)
-                if country:
-                    self._country(country).count(item_id, at, WEIGHTS[counted], event.type == "purchase", self._now)
+                if country and is_of_country(at, self._now):
+                    self._country(country).count(item_id, at, WEIGHTS[counted], event.type == "purchase")
             if strength and visit is not None:
                 self._meet(event.key, visit, item_id, at, strength)
 
@@ -201,18 +210,18 @@ class _Touch:
 
     def settled(self) -> list[tuple[str, Scope]]:
         """The scopes that changed, brought up to date."""
-        scopes = self._load_scopes(self._placed.keys() | self._countries.keys())
+        scopes = self._load_scopes(self._placed.keys() | self.countries.keys())
         for name, scope in scopes.items():
             for placed in self._placed.get(name, ()):
                 scope.place(*placed, self._now)
-            if name in self._countries:
+            if name in self.countries:
                 scope.settle(self._now)
         return sorted(scopes.items())
 
     def _country(self, name: str) -> Scope:
-        if name not in self._countries:
-            self._countries.update(self._load_scopes([name]))
-        return self._countries[name]
+        if name not in self.countries:
+            self.countries.update(self._load_scopes([name]))
+        return self.countries[name]
 
     def _describe(self, item_id: str, event: Event) -> None:
         item = self.items[item_id]
@@ -223,14 +232,15 @@ class _Touch:
         self._saw(item_id, event.at)
 
     def _meet(self, user: str, visit: Visit, item_id: str, at: int, strength: int) -> None:
-        more, pairs = visit.strengthen(item_id, at, strength)
+        more, pairs = visit.meet(item_id, at, strength)
         self.visited.add(user)
+        item = self.items[item_id]
         if more:
-            self.items[item_id].binding += more
+            item.binding += more
             self._saw(item_id, at)
-        for other, stronger in pairs:
-            bind(self.items[item_id].bindings, other, stronger)
-            bind(self.items[other].bindings, item_id, stronger)
+        for other, with_it, with_other in pairs:
+            bind(item.bindings, other, with_it)
+            bind(self.items[other].bindings, item_id, with_other)
             self._saw(other, at)
 
     def _saw(self, item_id: str, at: int) -> None:
@@ -243,5 +253,5 @@ def _items_met(applied: list[Event], visits: dict[str, Visit]) -> set[str]:
     for event in applied:
         met.update([event.item_id or ""] if event.type == "item" else (line.item_id for line in event.lines()))
     for visit in visits.values():
-        met.update(visit.strengths)
+        met.update(visit.met)
     return met

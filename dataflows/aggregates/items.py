@@ -16,7 +16,10 @@ from dataflows.aggregates.tiles import ITEM_LEVELS, Tiles
 from dataflows.aggregates.versions import unpack_versioned
 from dataflows.events import HOUR, SECOND, Event
 
-VERSION: Final = 1
+VERSION: Final = 2
+UNDECAYED: Final = 1
+"""The version whose bindings do not fall with time: all of them are as if of the day from which decay is counted."""
+SCOPE_VERSION: Final = 1
 KINDS: Final = ("views", "carts", "purchases")
 COUNTED: Final[Mapping[str, int]] = {"view": 0, "add_to_cart": 1, "purchase": 2}
 CATALOGUE: Final = (
@@ -35,8 +38,8 @@ class Item:
     def __init__(self) -> None:
         self.row_at = 0
         self.tiles = Tiles(ITEM_LEVELS, len(KINDS))
-        self.binding = 0
-        self.bindings: dict[str, int] = {}
+        self.binding = 0.0
+        self.bindings: dict[str, float] = {}
         self.catalogue: dict[str, list[Any]] = {}
         self.described_from: int | None = None
         self.histories: dict[str, dict[int, Any]] = {}
@@ -78,7 +81,7 @@ class Item:
         known = self.catalogue.get(name)
         return None if known is None else known[1]
 
-    def row(self, now: int, theirs: Mapping[str, int]) -> tuple[dict[str, Any], int | None]:
+    def row(self, now: int, theirs: Mapping[str, float]) -> tuple[dict[str, Any], int | None]:
         """Every feature of the item at `now`, given its neighbours' bindings; and when it will change by itself."""
         counts, due = self.tiles.totals(now)
         values: dict[str, Any] = {name: self.said(name) for name in CATALOGUE}
@@ -110,7 +113,7 @@ class Item:
         Raises:
             UnknownVersion: another version of the product wrote it.
         """
-        content = unpack_versioned(packed, VERSION, "an item's")
+        content = unpack_versioned(packed, VERSION, "an item's", oldest=UNDECAYED)
         item = cls()
         item.row_at, tiles, item.binding, item.bindings, item.catalogue, *described = content
         item.described_from, item.histories = described
@@ -120,7 +123,7 @@ class Item:
 
 def pack_scope(scope: Scope) -> bytes:
     """A scope's state as bytes: msgpack, the version first."""
-    return msgspec.msgpack.encode((VERSION, scope.row_at, scope.heat, scope.purchases, scope.days))
+    return msgspec.msgpack.encode((SCOPE_VERSION, scope.row_at, scope.heat, scope.purchases, scope.days))
 
 
 def unpack_scope(packed: bytes) -> Scope:
@@ -129,7 +132,7 @@ def unpack_scope(packed: bytes) -> Scope:
     Raises:
         UnknownVersion: another version of the product wrote it.
     """
-    content = unpack_versioned(packed, VERSION, "a scope's")
+    content = unpack_versioned(packed, SCOPE_VERSION, "a scope's")
     scope = Scope()
     scope.row_at, scope.heat, scope.purchases, scope.days = content
     return scope

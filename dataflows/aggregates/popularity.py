@@ -3,12 +3,14 @@
 Score at hour h: the sum over hourly tiles t of weight(t) * 2^(-(h - t) / 24), a view weighing 1, a cart 3, a purchase
 8: exponential decay with a half-life of a day. All scores fall alike, so the order of items that nobody touched stays
 as it is, and a scope needs to look only at those that were touched (forward decay: Cormode et al., 2009).
+A country counts by day: its score on day d is the sum over days t of weight(t) * 2^(t - d), t at least d - 7.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import log2
+from heapq import nlargest
+from math import inf, log2
 from typing import Any, Final
 
 from dataflows.events import DAY, HOUR
@@ -19,6 +21,9 @@ HALF_LIFE_HOURS: Final = 24
 LISTED: Final = 100
 CANDIDATES: Final = 500
 COUNTRY_DAYS: Final = 7
+BOUGHT_BITS: Final = 20
+ALL_BOUGHT: Final = (1 << BOUGHT_BITS) - 1
+"""Of an item on a day a country counts one number: the weights of its events, and below them how many were purchases."""
 
 
 def trend(hours: Iterable[tuple[int, list[int]]], now: int) -> float:
@@ -32,7 +37,11 @@ def trend(hours: Iterable[tuple[int, list[int]]], now: int) -> float:
 
 
 class Scope:
-    """The best items of one scope: their heat (a score that does not fall with time) and their purchases of 7 days."""
+    """The best items of one scope: their heat (a score that does not fall with time) and their purchases of 7 days.
+
+    A country is told what happened (`count`, then `settle`) and keeps `days`; another scope is told where each of its
+    items stands (`place`).
+    """
 
     __slots__ = ("days", "heat", "purchases", "row_at")
 
@@ -47,37 +56,57 @@ class Scope:
         _place(self.heat, item_id, log2(score) + now // HOUR / HALF_LIFE_HOURS if score > 0 else None)
         _place(self.purchases, item_id, purchases or None)
 
-    def count(self, item_id: str, at: int, weight: int, bought: int, now: int) -> None:
+    def count(self, item_id: str, at: int, weight: int, bought: int) -> None:
         """Count an event of this scope alone (a country), by day: its items have no tiles of their own elsewhere."""
-        day, today = at // DAY, now // DAY
-        if day < today - COUNTRY_DAYS:
-            return
+        day = at // DAY
         days = self.days.setdefault(item_id, {})
-        days[day] = days.get(day, 0) + (weight << 20) + bought
+        days[day] = days.get(day, 0) + (weight << BOUGHT_BITS) + bought
 
     def settle(self, now: int) -> None:
-        """Bring the scores of all counted items up to date; what nobody touched for seven days falls out."""
+        """Bring a country up to date: score and purchases of each item, from its days that are not over."""
         today = now // DAY
-        for item_id in sorted(self.days):
-            days = {day: n for day, n in self.days[item_id].items() if day >= today - COUNTRY_DAYS}
-            self.days[item_id] = days
-            score = sum((n >> 20) * 2.0 ** (day - today) for day, n in sorted(days.items()))
-            _place(self.heat, item_id, log2(score) + today if score > 0 else None)
-            _place(self.purchases, item_id, sum(n & 0xFFFFF for n in days.values()) or None)
-        for item_id in self.days.keys() - self.heat.keys():
-            del self.days[item_id]
+        oldest = today - COUNTRY_DAYS
+        self.heat, self.purchases = {}, {}
+        for item_id, days in list(self.days.items()):
+            if min(days) < oldest:
+                self.days[item_id] = days = {day: counts for day, counts in days.items() if day >= oldest}
+                if not days:
+                    del self.days[item_id]
+                    continue
+            score, bought = 0.0, 0
+            for day, counts in sorted(days.items()):
+                score += (counts >> BOUGHT_BITS) * 2.0 ** (day - today)
+                bought += counts & ALL_BOUGHT
+            self.heat[item_id] = log2(score) + today
+            if bought:
+                self.purchases[item_id] = bought
+        if len(self.days) > CANDIDATES + LISTED:
+            self._forget_the_coldest()
+
+    def due(self, now: int) -> int | None:
+        """When a country will change by itself: at the next change of the day (UTC), unless it holds nothing."""
+        return (now // DAY + 1) * DAY if self.days else None
 
     def row(self, now: int) -> dict[str, Any]:
-        """The features of the scope at `now`."""
-        reference = now // HOUR / HALF_LIFE_HOURS
-        heat = sorted(self.heat.items(), key=_best_first)[:LISTED]
+        """The features of the scope at `now`: a country's are of the day, all others of the hour."""
+        reference = now // DAY if self.days else now // HOUR / HALF_LIFE_HOURS
+        scores = _best_scores(self.heat, reference)
         bought = sorted(self.purchases.items(), key=_best_first)[:LISTED]
         return {
-            "items": [item_id for item_id, _ in heat],
-            "scores": [round(2.0 ** (each - reference), 6) for _, each in heat],
+            "items": [item_id for item_id, _ in scores],
+            "scores": [score for _, score in scores],
             "bestsellers": [item_id for item_id, _ in bought],
             "bestseller_purchases": [number for _, number in bought],
         }
+
+    def _forget_the_coldest(self) -> None:
+        """Keep the CANDIDATES with the highest score, and the bestsellers."""
+        best = sorted(self.heat.items(), key=_best_first)[:CANDIDATES]
+        best += sorted(self.purchases.items(), key=_best_first)[:LISTED]
+        kept = {item_id for item_id, _ in best}
+        for held in (self.days, self.heat, self.purchases):
+            for item_id in held.keys() - kept:
+                del held[item_id]
 
 
 def scopes_of(category: str | None) -> list[str]:
@@ -94,6 +123,24 @@ def country_scope(country: str | None) -> str | None:
     if country and len(country) == 2 and country.isascii() and country.isalpha():
         return f"country:{country.upper()}"
     return None
+
+
+def is_of_country(at: int, now: int) -> bool:
+    """Whether an event at `at` counts in the scope of its country at `now` (both in microseconds)."""
+    return at // DAY >= now // DAY - COUNTRY_DAYS
+
+
+def _best_scores(heat: Mapping[str, float], reference: float) -> list[tuple[str, float]]:
+    """The LISTED items with the highest scores, to 6 digits, those with equal ones by id.
+
+    What is equal to 6 digits is equal: whether an item was placed now or an hour ago must not show.
+    """
+    if len(heat) > LISTED:
+        least = 2.0 ** (nlargest(LISTED, heat.values())[-1] - reference) - 2e-6
+        low = log2(least) + reference if least > 0 else -inf
+        heat = {item_id: each for item_id, each in heat.items() if each >= low}
+    scores = [(item_id, round(2.0 ** (each - reference), 6)) for item_id, each in heat.items()]
+    return sorted(scores, key=_best_first)[:LISTED]
 
 
 def _best_first(entry: tuple[str, float]) -> tuple[float, str]:

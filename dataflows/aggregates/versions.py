@@ -11,19 +11,20 @@ class UnknownVersion(RuntimeError):
     """A state was written by a version of the product that this one cannot read."""
 
 
-def unpack_versioned(packed: bytes, version: int, whose: str) -> list[Any]:
+def unpack_versioned(packed: bytes, version: int, whose: str, oldest: int | None = None) -> list[Any]:
     """What follows the version in a packed state.
 
     Args:
         packed: msgpack of an array, the version first.
-        version: the only one that can be read.
+        version: the one that this release writes.
         whose: whose state it is, for the message.
+        oldest: the first one whose content is still read as it is; `version` itself if None.
 
     Raises:
         UnknownVersion: another version wrote it.
     """
     found, *content = msgspec.msgpack.decode(packed, type=list[Any], strict=False)
-    if found != version:
+    if not (version if oldest is None else oldest) <= found <= version:
         raise UnknownVersion(
             f"{whose} state has version {found}, this release reads {version}: "
             "run the release that wrote it, or rebuild the features from the stream"

@@ -230,11 +230,11 @@ def item_stats(arrivals: Iterable[Arrival], item_id: str, now: int) -> dict[str,
     return row | {"trend": score}
 
 
-def neighbours(events: Sequence[Any]) -> dict[str, list[tuple[str, float]]]:
-    """What goes with what, from events in order of time: the cosine of strengths over visits."""
+def neighbours(events: Sequence[Any]) -> dict[str, dict[str, float]]:
+    """What goes with what and how strongly, from events in order of time: the decayed cosine over visits."""
     strength_of = {"view": 1, "click": 1, "add_to_cart": 2, "purchase": 4}
-    visits: list[dict[str, int]] = []
-    current: dict[str, tuple[int, dict[str, int]]] = {}
+    visits: list[dict[str, list[Any]]] = []
+    current: dict[str, tuple[int, dict[str, list[Any]]]] = {}
     for event in counted(Arrival(event, event.occurred_at) for event in events):
         if event.type not in strength_of or not lines_of(event):
             continue  # only where an item is met does a visit go on
@@ -245,18 +245,43 @@ def neighbours(events: Sequence[Any]) -> dict[str, list[tuple[str, float]]]:
             visits.append(visit)
         current[who] = (event.occurred_at, visit)
         for item_id, _, _ in lines_of(event):
-            visit[item_id] = max(visit.get(item_id, 0), strength_of[event.type])
-    items = sorted({item_id for visit in visits for item_id in visit})
-    own = {item_id: sum(visit.get(item_id, 0) for visit in visits) for item_id in items}
-    found: dict[str, list[tuple[str, float]]] = {}
-    for one in items:
-        weights = []
-        for other in items:
-            bound = sum(min(visit.get(one, 0), visit.get(other, 0)) for visit in visits)
-            if other != one and bound:
-                weights.append((-round(bound / sqrt(own[one] * own[other]), 6), other))
-        found[one] = [(other, -weight) for weight, other in sorted(weights)]
-    return found
+            visit.setdefault(item_id, []).append(event)
+    newest = max((event.occurred_at // DAY for event in events), default=0)
+    own: defaultdict[str, float] = defaultdict(float)
+    found: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for visit in visits:
+        strength = {item_id: max(strength_of[event.type] for event in about) for item_id, about in visit.items()}
+        first = {item_id: min(event.occurred_at for event in about) for item_id, about in visit.items()}
+        for one in visit:
+            own[one] += strength[one] * 2 ** ((first[one] // DAY - newest) / 30)
+            for other in visit.keys() - {one}:
+                led_to = any(each.type == "purchase" and each.occurred_at >= first[one] for each in visit[other])
+                bound = max(min(strength[one], strength[other]), 2 if led_to else 0)
+                found[one][other] += bound * 2 ** ((min(first[one], first[other]) // DAY - newest) / 30)
+    return {
+        one: {other: bound / sqrt(own[one] * own[other]) for other, bound in found[one].items()} for one in sorted(own)
+    }
+
+
+def country(arrivals: Iterable[Arrival], code: str, now: int) -> dict[str, Any]:
+    """The scope of a country at `now`."""
+    scores: defaultdict[str, float] = defaultdict(float)
+    sold: defaultdict[str, int] = defaultdict(int)
+    for event in counted(arrivals):
+        weight = {"view": 1, "add_to_cart": 3, "purchase": 8}.get(event.type, 0)
+        age = now // DAY - event.occurred_at // DAY
+        if weight and age <= 7 and (event.country or "").upper() == code:
+            for item_id in {item_id for item_id, _, _ in lines_of(event)}:
+                scores[item_id] += weight * 2**-age
+                sold[item_id] += weight == 8
+    popular = sorted(scores, key=lambda item_id: (-round(scores[item_id], 6), item_id))[:100]
+    bestsellers = sorted((item_id for item_id in sold if sold[item_id]), key=lambda each: (-sold[each], each))[:100]
+    return {
+        "items": popular,
+        "scores": [round(scores[item_id], 6) for item_id in popular],
+        "bestsellers": bestsellers,
+        "bestseller_purchases": [sold[item_id] for item_id in bestsellers],
+    }
 
 
 def _seconds(micros: int | None) -> int | None:

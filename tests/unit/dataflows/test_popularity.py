@@ -8,11 +8,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from dataflows.aggregate import DueSet
+from dataflows.aggregate_items import SCOPE_DUE, SCOPES_AT_ONCE, FoldItems
 from dataflows.aggregates.items import pack_scope, unpack_scope
 from dataflows.aggregates.popularity import CANDIDATES, LISTED, Scope, country_scope, scopes_of, trend
-from dataflows.events import DAY, HOUR
-from tests.given import NOW, lists_of
+from dataflows.events import DAY, HOUR, MINUTE, Event
+from tests.given import NOW, histories, lists_of, raw, seeds
+from tests.unit.dataflows.doubles import DUE, Clock, Committed, Items, in_batches
+from tests.unit.dataflows.oracle import Arrival, country
 from tests.unit.dataflows.proofs import fails, for_all, holds
+from tests.unit.dataflows.streams import written
 
 NAMES = tuple(f"i{n:03}" for n in range(200))
 PLACED = lists_of(120, NAMES, (0, 0.000001, 0.5, 1, 1, 8, 1000.25), range(20))
@@ -95,7 +100,7 @@ def test_a_scope_that_was_stored_is_the_same(placed: list[tuple[str, float, int]
     scope = Scope()
     for each in placed:
         scope.place(*each, NOW)
-        scope.count(each[0], NOW, 3, 1, NOW)
+        scope.count(each[0], NOW, 3, 1)
     assert unpack_scope(pack_scope(scope)).row(NOW) == scope.row(NOW)
     assert pack_scope(unpack_scope(pack_scope(scope))) == pack_scope(scope)
 
@@ -120,36 +125,157 @@ def test_the_trend_halves_in_a_day_and_weighs_what_was_done() -> None:
     assert trend([], NOW) == 0
 
 
-def test_a_country_is_judged_by_days() -> None:
+def a_country(*counted: tuple[str, int, int, int]) -> Scope:
+    """A country of NOW: item, days ago, weight and purchases."""
     scope = Scope()
-    for item_id, days, weight, bought in (("a", 0, 1, 0), ("b", 1, 8, 1), ("c", 7, 8, 1), ("d", 8, 8, 1)):
-        scope.count(item_id, NOW - days * DAY, weight, bought, NOW)
+    for item_id, days, weight, bought in counted:
+        scope.count(item_id, NOW - days * DAY, weight, bought)
     scope.settle(NOW)
-    row = unpack_scope(pack_scope(scope)).row(NOW // DAY * DAY)
-    assert row["items"] == ["b", "a", "c"]
-    assert row["scores"] == [4.0, 1.0, 0.0625]
-    assert (row["bestsellers"], row["bestseller_purchases"]) == (["b", "c"], [1, 1])
+    return scope
 
 
-def test_what_is_counted_again_falls_out_of_a_country_after_seven_days() -> None:
-    scope = Scope()
-    scope.count("a", NOW, 8, 1, NOW)
-    scope.settle(NOW)
-    scope.settle(NOW + 7 * DAY)
-    assert scope.row(NOW + 7 * DAY)["bestsellers"] == ["a"]
-    scope.settle(NOW + 8 * DAY)
-    assert scope.row(NOW + 8 * DAY)["bestsellers"] == []
+def test_a_country_is_judged_by_days_whatever_the_hour() -> None:
+    scope = a_country(("a", 0, 1, 0), ("b", 1, 8, 1), ("c", 7, 8, 1), ("d", 8, 8, 1))
+    for moment in (NOW, NOW // DAY * DAY, NOW // DAY * DAY + DAY - 1):
+        row = unpack_scope(pack_scope(scope)).row(moment)
+        assert row["items"] == ["b", "a", "c"]
+        assert row["scores"] == [4.0, 1.0, 0.0625]
+        assert (row["bestsellers"], row["bestseller_purchases"]) == (["b", "c"], [1, 1])
+
+
+def test_a_country_is_due_at_every_change_of_the_day_until_it_holds_nothing() -> None:
+    scope, midnight = a_country(("a", 0, 8, 1)), (NOW // DAY + 1) * DAY
+    for day in range(7):
+        assert scope.due(midnight + day * DAY - 1) == midnight + day * DAY
+        scope.settle(midnight + day * DAY)
+        assert scope.row(midnight + day * DAY)["scores"] == [8 / 2 ** (day + 1)]
+        assert scope.row(midnight + day * DAY)["bestsellers"] == ["a"]
+    scope.settle(midnight + 7 * DAY)
+    assert scope.row(midnight + 7 * DAY)["bestsellers"] == []
     assert scope.days == {}
+    assert scope.due(midnight + 7 * DAY) is None
 
 
 def test_what_nobody_touches_falls_out_of_a_country_after_seven_days() -> None:
-    scope = Scope()
-    scope.count("a", NOW, 8, 1, NOW)
-    scope.settle(NOW)
-    later = NOW + 30 * DAY
-    scope.count("b", later, 8, 1, later)
+    scope, later = a_country(("a", 0, 8, 1)), NOW + 30 * DAY
+    scope.count("b", later, 8, 1)
     scope.settle(later)
     assert scope.row(later)["bestsellers"] == ["b"]
+
+
+def test_a_country_remembers_a_bounded_number_of_items_and_the_best_are_right() -> None:
+    scope, chance = Scope(), random.Random(1)
+    counts = {f"i{n}": chance.randrange(1, 1000) for n in range(3000)}
+    for number, (item_id, weight) in enumerate(counts.items()):
+        scope.count(item_id, NOW, weight, int(number % 10 == 0))
+        scope.settle(NOW)
+        assert scope.heat.keys() == scope.days.keys() >= scope.purchases.keys()
+        assert len(scope.days) <= CANDIDATES + LISTED
+    best = sorted(counts, key=lambda item_id: (-counts[item_id], item_id))[:LISTED]
+    assert scope.row(NOW)["items"] == best
+
+
+AT_HOME = histories(most=25, kinds=("view", "add_to_cart", "purchase"), users=("u1", "u2"), days=12)
+
+
+@for_all(story=AT_HOME, seed=seeds())
+def countries_equal_the_oracle_at_any_time(how: tuple[Any, Any], story: list[Event], seed: int) -> None:
+    """Events arrive over days, in any batches, some twice; timers tick now and then; processes die in between."""
+    fold, capacity = how
+    chance = random.Random(seed)
+    committed, clock = Committed(), Clock(NOW)
+    arrivals: list[Arrival] = []
+    process = Items(committed, clock, 1, fold=fold, capacity=capacity)
+    number = 0
+    while number < len(story) or chance.random() < 0.8:
+        if chance.random() < 0.3:
+            process = Items(committed, clock, 1, fold=fold, capacity=capacity)
+        some = story[number : number + chance.choice((0, 0, 1, 3, 9))]
+        arrivals += [Arrival(event, clock.now) for event in some]
+        stream = [written(event) for event in [*story[:number], *some]]
+        again = chance.randrange(number + 1)
+        process.take(in_batches(0, stream[again:], [], again))
+        number += len(some)
+        clock.now += chance.choice((0, MINUTE, 7 * HOUR, DAY, 2 * DAY))
+        if chance.random() < 0.7:
+            process.expire()
+    process.expire()
+    for code in ("FR", "DE"):
+        row = committed.values().get(("scope", f"country:{code}"))
+        expected = country(arrivals, code, clock.now)
+        assert row == expected if row or any(expected.values()) else row is None
+        due = committed.sets.get(DUE.format("items"), {}).get(f"{SCOPE_DUE}country:{code}")
+        assert due == ((clock.now // DAY + 1) * DAY if expected["items"] else None)
+
+
+class CountriesNeverFall(FoldItems):
+    def expire(self, now: int) -> Any:
+        due = self._due
+        self._due = EveryItem(due)
+        try:
+            return super().expire(now)
+        finally:
+            self._due = due
+
+
+class EveryItem(DueSet):
+    """What is due, without the countries."""
+
+    def __init__(self, due: DueSet) -> None:
+        self.all = due
+
+    def until(self, now: int) -> list[str]:
+        return [key for key in self.all.until(now) if not key.startswith(SCOPE_DUE)]
+
+    def commands(self, due: dict[str, int | None]) -> Any:
+        return self.all.commands(due)
+
+
+class TwentyFourHoursLater(FoldItems):
+    """Countries are due a day after they were touched, not at the change of the day."""
+
+    def _emit(self, result: Any, touch: Any, now: int) -> None:
+        super()._emit(result, touch, now)
+        due = {SCOPE_DUE + name: now + DAY if scope.days else None for name, scope in touch.countries.items()}
+        result.commands += self._due.commands(due)
+
+
+@pytest.mark.parametrize("capacity", [10, 1000])
+def test_countries_equal_the_oracle_at_any_time(capacity: int) -> None:
+    holds(countries_equal_the_oracle_at_any_time, (FoldItems, capacity))
+
+
+@pytest.mark.parametrize("mutant", [CountriesNeverFall, TwentyFourHoursLater])
+def test_a_country_that_does_not_fall_in_time_is_caught(mutant: Any) -> None:
+    assert fails(countries_equal_the_oracle_at_any_time, (mutant, 1000))
+
+
+def test_countries_fall_a_bounded_number_a_tick_and_a_restart_forgets_none() -> None:
+    committed, clock = Committed(), Clock()
+    codes = [a + b for a in "ABCDEFGHIJKL" for b in "ABCDEFGHIJ"]
+    story = [raw(event_id=f"e{n}", item_id="p1", country=code) for n, code in enumerate(codes)]
+    Items(committed, clock).take(in_batches(0, story, []))
+    clock.now += DAY
+    commits = []
+    for _ in range(4):
+        before = len([row for row in committed.values().values() if row.get("scores") == [0.5]])
+        Items(committed, clock).expire()
+        commits.append(len([row for row in committed.values().values() if row.get("scores") == [0.5]]) - before)
+    assert commits[:3] == [SCOPES_AT_ONCE + 1, SCOPES_AT_ONCE, len(codes) - 2 * SCOPES_AT_ONCE]  # and `all`, at first
+    clock.now += 8 * DAY
+    for _ in range(3):
+        Items(committed, clock).expire()
+    assert not any(row.get("items") for row in committed.values().values())
+    assert committed.sets[DUE.format("items")] == {}
+    before_ = committed.commits
+    Items(committed, clock).expire()
+    assert committed.commits == before_
+
+
+def test_an_event_too_old_for_a_country_does_not_write_its_row() -> None:
+    committed = Committed()
+    Items(committed, Clock()).take(in_batches(0, [raw(item_id="p1", country="FR", occurred_at=NOW - 8 * DAY)], []))
+    assert ("scope", "country:FR") not in committed.values()
 
 
 @pytest.mark.parametrize(
