@@ -66,15 +66,28 @@ class Item:
         """Keep what was said of a price or of the stock, to find the moments at which it changed; bounded."""
         history = self.histories.setdefault(name, {})
         history[at] = max(value, history.get(at, value))
-        while len(history) > MOST_CHANGES:
-            del history[min(history)]
+        if len(history) > MOST_CHANGES:
+            del history[self._least_telling(name)]
+
+    def _least_telling(self, name: str) -> int:
+        """What can be forgotten of a history: a repetition of what was said before and after, else the oldest word.
+
+        The newest moment stays, however often a catalogue that does not change is said again.
+        """
+        history = self.histories[name]
+        times = sorted(history)
+        for before, at, after in zip(times, times[1:], times[2:], strict=False):
+            if history[before] == history[at] == history[after]:
+                return at
+        moment = self._moment(name)
+        return times[0] if moment is None or moment > times[1] else times[2]
 
     def _moment(self, name: str) -> int | None:
-        """The newest time, in seconds, at which the price fell or the item came back into stock."""
+        """The newest time at which the price fell or the item came back into stock."""
         better = HISTORIES[name]
         changes = sorted(self.histories.get(name, {}).items())
         found = [at for (_, before), (at, after) in pairwise(changes) if better(before, after)]
-        return found[-1] // SECOND if found else None
+        return found[-1] if found else None
 
     def said(self, name: str) -> Any:
         """The newest thing said under a name of the catalogue; None if nothing was."""
@@ -88,8 +101,9 @@ class Item:
         if self.described_from is not None:  # what a shop need not say of a product that it sells
             values["in_stock"] = values["in_stock"] is not False
             values["added_at"] = values["added_at"] or self.described_from // SECOND
-        values["price_dropped_at"] = self._moment("price")
-        values["restocked_at"] = self._moment("in_stock")
+        for feature, name in (("price_dropped_at", "price"), ("restocked_at", "in_stock")):
+            moment = self._moment(name)
+            values[feature] = None if moment is None else moment // SECOND
         for window, totals in counts.items():
             for kind, total in zip(KINDS, totals, strict=True):
                 values[f"{kind}_{window}"] = total

@@ -44,9 +44,9 @@ HALF_LIFE_DAYS: Final = 30
 ORIGIN: Final = 20_781
 """The day, since 1970, that weighs 1: 2026-11-24, when decay began. What was counted before is taken to be of it.
 A double holds the weights of 84 years from there."""
-DIGITS: Final = 24
-"""Binary digits behind the point of a weight between 1 and 2: 3e-8 off at most. So sums are exact, in whatever order
-they are made, as long as they need no more than 53 digits: 100,000 terms over a year."""
+DIGITS: Final = 36
+"""Binary digits behind the point of a weight between 1 and 2: 1e-11 off at most. A double has room for 17 more, so that
+sums are exact, in whatever order they are made, up to thousands of terms over months; after that to 16 digits."""
 
 Met = tuple[int, int, int]
 """An item of a visit: its strength, when it was first met, and when it was last bought (0: not)."""

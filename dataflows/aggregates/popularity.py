@@ -23,7 +23,7 @@ CANDIDATES: Final = 500
 COUNTRY_DAYS: Final = 7
 BOUGHT_BITS: Final = 20
 ALL_BOUGHT: Final = (1 << BOUGHT_BITS) - 1
-"""Of an item on a day a country counts one number: the weights of its events, and below them how many were purchases."""
+"""A country counts one number an item and day: the weights of its events, and below them how many were purchases."""
 
 
 def trend(hours: Iterable[tuple[int, list[int]]], now: int) -> float:
@@ -39,8 +39,8 @@ def trend(hours: Iterable[tuple[int, list[int]]], now: int) -> float:
 class Scope:
     """The best items of one scope: their heat (a score that does not fall with time) and their purchases of 7 days.
 
-    A country is told what happened (`count`, then `settle`) and keeps `days`; another scope is told where each of its
-    items stands (`place`).
+    A country is told what happened (`count`, then `settle`) and keeps `days`; its heat is the score of the day. Another
+    scope is told where each of its items stands (`place`).
     """
 
     __slots__ = ("days", "heat", "purchases", "row_at")
@@ -77,7 +77,7 @@ class Scope:
             for day, counts in sorted(days.items()):
                 score += (counts >> BOUGHT_BITS) * 2.0 ** (day - today)
                 bought += counts & ALL_BOUGHT
-            self.heat[item_id] = log2(score) + today
+            self.heat[item_id] = score
             if bought:
                 self.purchases[item_id] = bought
         if len(self.days) > CANDIDATES + LISTED:
@@ -88,9 +88,8 @@ class Scope:
         return (now // DAY + 1) * DAY if self.days else None
 
     def row(self, now: int) -> dict[str, Any]:
-        """The features of the scope at `now`: a country's are of the day, all others of the hour."""
-        reference = now // DAY if self.days else now // HOUR / HALF_LIFE_HOURS
-        scores = _best_scores(self.heat, reference)
+        """The features of the scope at `now`: a country's are of the day it was settled, all others of the hour."""
+        scores = _best_scores(self.heat if self.days else _cooled(self.heat, now // HOUR / HALF_LIFE_HOURS))
         bought = sorted(self.purchases.items(), key=_best_first)[:LISTED]
         return {
             "items": [item_id for item_id, _ in scores],
@@ -130,17 +129,21 @@ def is_of_country(at: int, now: int) -> bool:
     return at // DAY >= now // DAY - COUNTRY_DAYS
 
 
-def _best_scores(heat: Mapping[str, float], reference: float) -> list[tuple[str, float]]:
-    """The LISTED items with the highest scores, to 6 digits, those with equal ones by id.
-
-    What is equal to 6 digits is equal: whether an item was placed now or an hour ago must not show.
-    """
+def _cooled(heat: Mapping[str, float], reference: float) -> dict[str, float]:
+    """The scores that can be among the best, from their heat."""
+    low = -inf
     if len(heat) > LISTED:
         least = 2.0 ** (nlargest(LISTED, heat.values())[-1] - reference) - 2e-6
         low = log2(least) + reference if least > 0 else -inf
-        heat = {item_id: each for item_id, each in heat.items() if each >= low}
-    scores = [(item_id, round(2.0 ** (each - reference), 6)) for item_id, each in heat.items()]
-    return sorted(scores, key=_best_first)[:LISTED]
+    return {item_id: 2.0 ** (each - reference) for item_id, each in heat.items() if each >= low}
+
+
+def _best_scores(scores: Mapping[str, float]) -> list[tuple[str, float]]:
+    """The LISTED items with the highest scores, to 6 digits; those with equal ones by id.
+
+    What is equal to 6 digits is equal: whether an item was placed now or an hour ago must not show.
+    """
+    return sorted([(item_id, round(score, 6)) for item_id, score in scores.items()], key=_best_first)[:LISTED]
 
 
 def _best_first(entry: tuple[str, float]) -> tuple[float, str]:

@@ -80,6 +80,24 @@ class Event(NamedTuple):
     order: str | None
 
 
+class _Met(NamedTuple):
+    """An item in a visit: its strength, when it was first met there, and when it was last bought."""
+
+    strength: int
+    first: int
+    bought: int = -1
+
+
+def _goes(one: _Met, other: _Met) -> int:
+    """How much a visit binds the other item to the one: bought after the one was met, it counts 2 at least."""
+    return max(min(one.strength, other.strength), 2 if other.bought >= one.first else 0)
+
+
+def _decayed(count: int, at: int, now: int) -> float:
+    """A half-life of 30 days, by days of UTC."""
+    return count * 2.0 ** ((at // DAY - now // DAY) / 30)
+
+
 class Oracle:
     """The expected features of the sample with all times moved by `shift` microseconds.
 
@@ -148,27 +166,36 @@ class Oracle:
     def item_neighbours(self, now: int) -> dict[str, Features]:
         """The view `item_neighbours` of every item at `now` (microseconds), if every row were written then.
 
-        Two things the specification leaves open are taken as the flow has them: an event that meets no item, such as
-        a checkout, does not prolong a visit, and a visit holds VISIT_ITEMS items, the first met making room.
+        An event that meets no item, such as a checkout, does not prolong a visit; a visit holds VISIT_ITEMS items, the
+        first met making room. What an item counted before it made room stays, so a visit's share is added up by event.
         """
         rows = self._counting(now)
         rows = rows[rows["event_type"].isin(list(STRENGTHS))].sort_values(["user_id", "at"], kind="stable")
-        own: dict[str, int] = defaultdict(int)
-        bound: dict[str, dict[str, int]] = {item: defaultdict(int) for item in self.items}
-        visitor, last_at, visit = "", 0, dict[str, int]()
+        own: dict[str, float] = defaultdict(float)
+        bound: dict[str, dict[str, float]] = {item: defaultdict(float) for item in self.items}
+        visitor, last_at, visit = "", 0, dict[str, _Met]()
         columns = ["user_id", "at", "event_type", "item_id"]
         for user, at, kind, item in rows[columns].itertuples(index=False):
             if user != visitor or at - last_at > VISIT_PAUSE:
                 visit = {}
             visitor, last_at = user, at
-            before, strength = visit.get(item, 0), max(STRENGTHS[kind], visit.get(item, 0))
-            own[item] += strength - before
+            before = visit.get(item)
+            after = (
+                before._replace(strength=max(before.strength, STRENGTHS[kind])) if before else _Met(STRENGTHS[kind], at)
+            )
+            if kind == "purchase":
+                after = after._replace(bought=at)
+            own[item] += _decayed(after.strength - (before.strength if before else 0), after.first, now)
             for other in visit.keys() - {item}:
-                more = min(strength, visit[other]) - min(before, visit[other])
-                if more:
-                    bound[item][other] += more
-                    bound[other][item] += more
-            visit[item] = strength
+                theirs = visit[other]
+                first = min(after.first, theirs.first)
+                bound[item][other] += _decayed(
+                    _goes(after, theirs) - (_goes(before, theirs) if before else 0), first, now
+                )
+                bound[other][item] += _decayed(
+                    _goes(theirs, after) - (_goes(theirs, before) if before else 0), first, now
+                )
+            visit[item] = after
             if len(visit) > VISIT_ITEMS:
                 del visit[next(iter(visit))]
         found = {}

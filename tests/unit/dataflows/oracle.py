@@ -230,6 +230,22 @@ def item_stats(arrivals: Iterable[Arrival], item_id: str, now: int) -> dict[str,
     return row | {"trend": score}
 
 
+def moments(events: Sequence[Any]) -> dict[str, int | None]:
+    """When the price of an item fell last, and when it came back into stock, from what was said of it in order."""
+    row: dict[str, int | None] = {"price_dropped_at": None, "restocked_at": None}
+    price, in_stock = None, None
+    for event in events:
+        if event.price is not None:
+            if price is not None and event.price < price:
+                row["price_dropped_at"] = _seconds(event.occurred_at)
+            price = event.price
+        if event.in_stock is not None:
+            if event.in_stock and in_stock is False:
+                row["restocked_at"] = _seconds(event.occurred_at)
+            in_stock = event.in_stock
+    return row
+
+
 def neighbours(events: Sequence[Any]) -> dict[str, dict[str, float]]:
     """What goes with what and how strongly, from events in order of time: the decayed cosine over visits."""
     strength_of = {"view": 1, "click": 1, "add_to_cart": 2, "purchase": 4}

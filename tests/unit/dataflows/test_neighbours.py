@@ -121,7 +121,11 @@ def both_sides_know_each_other_and_no_weight_is_above_one(how: How, met: list[tu
 def inside_a_visit_order_changes_nothing(how: How, met: list[tuple[str, str, str, int]], seed: int) -> None:
     events = [
         an_event(
-            event_id=f"e{number}", item_id=item_id, user_id=user, type=kind, occurred_at=MIDNIGHT + (minute - 15) * MINUTE
+            event_id=f"e{number}",
+            item_id=item_id,
+            user_id=user,
+            type=kind,
+            occurred_at=MIDNIGHT + (minute - 15) * MINUTE,
         )
         for number, (item_id, user, kind, minute) in enumerate(met)
     ]
@@ -325,7 +329,7 @@ def test_a_month_halves_and_days_multiply() -> None:
     assert decay(ORIGIN + 30) == 2
     assert decay(ORIGIN - 60) == 0.25
     for day in range(-400, 400):
-        assert decay(ORIGIN + day) == pytest.approx(2 ** (day / 30), rel=3e-8)
+        assert decay(ORIGIN + day) == pytest.approx(2 ** (day / 30), rel=1e-11)
 
 
 def test_a_visit_of_an_older_release_is_read_and_nothing_in_it_counts_twice() -> None:
