@@ -37,6 +37,7 @@ class Aggregate(StatefulBatchLogic[Batch, Aggregated, None], Generic[Batch]):
         fold: what is done.
         clock: microseconds since 1970, now.
         wall: the engine's own clock, which timers are set by.
+        alive: called before each piece of work, so that a long one is not taken for the end of the process.
     """
 
     def __init__(
@@ -44,16 +45,19 @@ class Aggregate(StatefulBatchLogic[Batch, Aggregated, None], Generic[Batch]):
         fold: Fold[Batch],
         clock: Callable[[], int],
         wall: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
-        self._fold, self._clock, self._wall = fold, clock, wall
+        self._fold, self._clock, self._wall, self._alive = fold, clock, wall, alive
         self._next = wall() + TICK
 
     def on_batch(self, values: list[Batch]) -> tuple[Iterable[Aggregated], bool]:
         """Fold what arrived."""
+        self._alive()
         return self._fold.fold(values, self._clock()), StatefulBatchLogic.RETAIN
 
     def on_notify(self) -> tuple[Iterable[Aggregated], bool]:
         """Emit what time changed."""
+        self._alive()
         self._next = self._wall() + TICK
         return self._fold.expire(self._clock()), StatefulBatchLogic.RETAIN
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
+import pyarrow as pa
 import redis
 from bytewax.dataflow import Dataflow
 from bytewax.errors import BytewaxRuntimeError
@@ -29,10 +30,10 @@ from dataflows import items, people
 from dataflows.aggregate import Aggregate
 from dataflows.connectors import StreamError
 from dataflows.events import OUTCOMES
-from dataflows.exclusive import both_leases
+from dataflows.exclusive import both_leases, renew, renewing
 from dataflows.history import History, HistorySource, ids_in_stream
 from dataflows.input_files import files_of, fingerprint, version_of
-from dataflows.lease import LeaseError
+from dataflows.lease import Lease, LeaseError
 from dataflows.mapping import MappingError, load_mapping
 from dataflows.receive import StopSignal, committed_offsets
 from dataflows.replay import read_events
@@ -40,6 +41,8 @@ from dataflows.settings import FlowSettings, SettingError, flow_settings
 from dataflows.stages import Aggregated, Received
 from dataflows.state import CatalogueFacts
 from dataflows.store import OFFSETS_KEY, OUTCOMES_KEY, Store, StoreSink
+from dataflows.transaction import CommitUnknown
+from dataflows.validate import TooManyRefused
 from dataflows.wiring import Edges, clock, make_gate, make_validate, open_edges, settle_memory
 
 FLOWS: Final = ("items", "people")
@@ -89,20 +92,24 @@ def backfill(
     with both_leases(client, partitions, settings.lease) as leases:
         # Looked at after the leases, so that no flow moves on; and after the versions of the files, so that whatever
         # came into a file by way of the stream is seen in the stream.
-        in_stream = ids_in_stream(edges.stream, clock(), round(settings.max_skew * 1_000_000))
-        builds = _builds(settings, edges, partitions)
-        settle_memory()
+        with renewing(leases):
+            in_stream = ids_in_stream(edges.stream, clock(), round(settings.max_skew * 1_000_000))
+            builds = _builds(settings, edges, partitions)
+            settle_memory()
         for file in files:
-            mark = fingerprint(file, *([mapping_file] if mapping_file else []))
+            with renewing(leases):
+                mark = fingerprint(file, *([mapping_file] if mapping_file else []))
             names = {flow: f"backfill-{flow}:{mark}" for flow in FLOWS}
             if not all(client.hexists(OFFSETS_KEY.format(name), ROWS) for name in names.values()):
-                history = History(read_events(file, mapping), len(partitions), in_stream)
+                with renewing(leases):
+                    history = History(read_events(file, mapping), len(partitions), in_stream)
                 if version_of(file) != versions[file]:
                     raise InputChanged(f"{file} was written to meanwhile; start again")
                 for flow, name in names.items():
                     committed = committed_offsets(client, name, partitions)
                     batches = history.batches(committed, settings.batch_events)
-                    source = HistorySource(batches, stop, partial(_add, progress, file, len(FLOWS) * len(history)))
+                    on_read = partial(_go_on, leases, partial(progress, file), len(FLOWS) * len(history))
+                    source = HistorySource(batches, stop, on_read)
                     store = StoreSink(Store(client, name, leases[flow], edges.dead_letters, clock))
                     run(builds[flow](source, store, committed))  # type: ignore[no-untyped-call]
                     if stop.told():
@@ -128,11 +135,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 flow_settings(os.environ), files, chosen.map, stop,
                 lambda file, share: bar.update(sizes[file] * share),
             )  # fmt: skip
-    except (MappingError, SettingError, StreamError, OSError, EOFError, zlib.error, ValueError) as error:
+    except (MappingError, SettingError, StreamError, OSError, EOFError, zlib.error, pa.ArrowException) as error:
         return _say(f"backfill: {error}", 2)
-    except (LeaseError, InputChanged, Stopped, redis.RedisError) as error:
+    except (LeaseError, InputChanged, Stopped, CommitUnknown, TooManyRefused, redis.RedisError) as error:
         return _say(f"backfill: {error}", 1)
-    except BytewaxRuntimeError as error:
+    except BytewaxRuntimeError as error:  # what of the above happened in a step, as the engine may hand it on
         return _say(f"backfill: {error.__cause__ or error}", 1)
     for flow, account in accounts.items():
         became = " + ".join(f"{account[outcome]:,} {outcome}" for outcome in OUTCOMES)
@@ -172,8 +179,9 @@ def _builds(settings: FlowSettings, edges: Edges, partitions: Sequence[int]) -> 
     }
 
 
-def _add(progress: Callable[[Path, float], object], file: Path, whole: int, events: int) -> None:
-    progress(file, events / whole)
+def _go_on(leases: Mapping[str, Lease], progress: Callable[[float], object], whole: int, events: int) -> None:
+    renew(leases)
+    progress(events / whole)
 
 
 def _account(client: redis.Redis, name: str) -> Counter[str]:

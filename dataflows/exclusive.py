@@ -1,12 +1,14 @@
 """Exclusive: the leases of both flows in one hand, for what must not run beside them.
 
-They are renewed from a thread, because a step between two commits, such as reading a large file, may outlast a lease.
+Every commit watches its lease, and a renewal in the middle of one would look as if somebody had taken it. So the leases
+are renewed by whoever commits, between commits; only while nothing is committed, in steps that may outlast a lease
+(reading a large file), a thread does it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
@@ -27,25 +29,42 @@ def both_leases(client: redis.Redis, partitions: Sequence[int], seconds: float) 
         LeaseError: a flow is running.
     """
     leases = {flow: Lease(client, flow, partitions, seconds) for flow in FLOWS}
-    over = threading.Event()
-    renewing = threading.Thread(target=_renew, args=(list(leases.values()), over), daemon=True)
     with ExitStack() as exits:
         for lease in leases.values():
             exits.callback(lease.release)
             lease.acquire()
-        renewing.start()
-        exits.callback(renewing.join)
-        exits.callback(over.set)
         yield leases
 
 
-def _renew(leases: Sequence[Lease], over: threading.Event) -> None:
-    """Keep the leases. That one was lost, the next commit finds and says; a Redis that went away may come back."""
+def renew(leases: Mapping[str, Lease]) -> None:
+    """Renew the leases that are due for it.
+
+    Raises:
+        LeaseError: one of them was lost.
+    """
+    for lease in leases.values():
+        lease.renew()
+
+
+@contextmanager
+def renewing(leases: Mapping[str, Lease]) -> Iterator[None]:
+    """Renew the leases meanwhile, from a thread; nothing may be committed."""
+    over = threading.Event()
+    thread = threading.Thread(target=_renew_until, args=(over, leases), name="renew leases", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _renew_until(over: threading.Event, leases: Mapping[str, Lease]) -> None:
+    """Until then; that a lease was lost, the next commit finds and says, and a Redis that went away may come back."""
     while not over.wait(RENEW_SECONDS):
-        for lease in leases:
-            try:
-                lease.renew()
-            except LeaseError:
-                return
-            except redis.RedisError:
-                continue
+        try:
+            renew(leases)
+        except LeaseError:
+            return
+        except redis.RedisError:
+            continue

@@ -99,11 +99,11 @@ class HistorySource(FixedPartitionedSource[Received, None]):
     Args:
         batches: as `History.batches` gives them.
         stop: whether to stop before.
-        progress: told how many events each read brings.
+        on_read: told how many events each read brings.
     """
 
-    def __init__(self, batches: Iterator[list[Received]], stop: StopSignal, progress: Callable[[int], object]) -> None:
-        self.batches, self.stop, self.progress = batches, stop, progress
+    def __init__(self, batches: Iterator[list[Received]], stop: StopSignal, on_read: Callable[[int], object]) -> None:
+        self.batches, self.stop, self.on_read = batches, stop, on_read
 
     def list_parts(self) -> list[str]:
         """One: all partitions are read together."""
@@ -122,7 +122,7 @@ class _HistoryPartition(StatefulSourcePartition[Received, None]):
         if self._source.stop.told():
             raise AbortExecution
         together = next(self._source.batches)
-        self._source.progress(sum(len(batch.offsets) for batch in together))
+        self._source.on_read(sum(len(batch.offsets) for batch in together))
         return together
 
     def snapshot(self) -> None:

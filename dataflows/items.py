@@ -80,6 +80,6 @@ def flow() -> Dataflow:
         wiring.receive,
         wiring.store,
         validate=wiring.validate,
-        aggregate=lambda: Aggregate(fold(wiring.committed, False), wiring.clock),
+        aggregate=lambda: Aggregate(fold(wiring.committed, False), wiring.clock, alive=wiring.receive.lease.renew),
         gate=wiring.gate,
     )

@@ -96,6 +96,6 @@ def flow() -> Dataflow:
         wiring.store,
         validate=wiring.validate,
         look_up=CatalogueFacts(wiring.client, time.monotonic),
-        aggregate=lambda: Aggregate(fold(wiring.committed), wiring.clock),
+        aggregate=lambda: Aggregate(fold(wiring.committed), wiring.clock, alive=wiring.receive.lease.renew),
         gate=wiring.gate,
     )

@@ -59,6 +59,7 @@ class Store:
             CommitUnknown: Redis went away meanwhile (from `dataflows.transaction`).
         """
         guards = [self._lease.keys[partition] for partition in batch.owners]
+        self._lease.renew()
         with STEP_SECONDS.labels(self._flow, "store").time():
             transaction = Transaction(self._client)
             self._write(transaction, batch)

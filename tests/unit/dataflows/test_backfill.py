@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import pytest
+import redis
 from bytewax.dataflow import Dataflow
 from bytewax.operators import input as op_input
 from bytewax.operators import output as op_output
@@ -18,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from dataflows import backfill
+from dataflows import backfill, exclusive
 from dataflows.aggregate_items import FoldItems
 from dataflows.aggregate_people import FoldPeople
 from dataflows.aggregates.people import User
@@ -27,6 +29,7 @@ from dataflows.connectors import Bounds, Records, Stream
 from dataflows.events import DAY, MINUTE, Event, partition_of
 from dataflows.history import History, HistorySource, Ids, ids_in_stream
 from dataflows.input_files import files_of, fingerprint, version_of
+from dataflows.lease import LeaseError
 from dataflows.mapping import MappingError
 from dataflows.receive import StopSignal
 from dataflows.stages import Aggregated, Received
@@ -410,3 +413,46 @@ def test_what_cannot_be_done_is_said_before_anything_is(
 class Silent(StopSignal):
     def listen(self) -> None:
         """Leave the signals of the test's process alone."""
+
+
+class Renewed:
+    """A lease that notes its renewals, and may be lost or out of reach."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error, self.times, self.twice = error, 0, threading.Event()
+
+    def renew(self) -> None:
+        self.times += 1
+        if self.times == 2:
+            self.twice.set()
+        if self.error:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [None, redis.ConnectionError()], ids=["held", "Redis away for a moment"])
+def test_leases_are_renewed_during_a_long_step_and_not_beyond_it(
+    error: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exclusive, "RENEW_SECONDS", 0)
+    lease: Any = Renewed(error)
+    with exclusive.renewing({"items": lease}):
+        assert lease.twice.wait(60)
+    assert renewing_threads() == []
+
+
+def test_a_lease_that_was_lost_is_not_asked_for_again_and_whoever_commits_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exclusive, "RENEW_SECONDS", 0)
+    lease: Any = Renewed(LeaseError("lost"))
+    with exclusive.renewing({"items": lease}):
+        for thread in renewing_threads():
+            thread.join(60)
+        assert renewing_threads() == []
+    assert lease.times == 1
+    with pytest.raises(LeaseError, match="lost"):
+        exclusive.renew({"items": lease})
+
+
+def renewing_threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "renew leases"]
