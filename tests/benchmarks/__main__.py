@@ -8,11 +8,24 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import block_latency, flow_rate
+from tests.benchmarks import (
+    block_latency,
+    cost_per_event,
+    flow_rate,
+    million_users,
+    storm,
+    two_processes,
+    windows,
+)
 from tests.benchmarks.figures import Figure
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
+    "windows": windows.measure,
     "flow_rate": flow_rate.measure,
+    "two_processes": two_processes.measure,
+    "cost_per_event": cost_per_event.measure,
+    "million_users": million_users.measure,
+    "storm": storm.measure,
     "block_latency": block_latency.measure,
 }
 

@@ -2,6 +2,9 @@
 
 The stream is filled first, so that the flows alone set the pace. The peer is a process that only reads the same
 stream and parses the events: no flow on this machine could be faster than that.
+
+Once more with a stream in which every event is another user's, which is the most work an event can make: a state to
+look for, a row to read, judge and write, for each.
 """
 
 import os
@@ -9,15 +12,22 @@ import time
 from pathlib import Path
 
 from dataflows.connectors import open_stream
-from dataflows.events import parse
+from dataflows.events import MINUTE, parse
+from tests.benchmarks.backlog import drained_after, encode, fill, release
 from tests.benchmarks.figures import Figure
 from tests.integration.stand import FLOWS, ROOT, Stand
 
 SAMPLE = Path(os.environ.get("INLAY_SAMPLE_DATA") or ROOT.parent / "shared" / "data")
 MAPS = ROOT / "tests" / "maps"
+STRANGERS = 240_000
+ROUNDS = 3
 
 
 def measure() -> list[Figure]:
+    return [*_sample(), *_strangers()]
+
+
+def _sample() -> list[Figure]:
     if not (SAMPLE / "ga360_events.parquet").exists():
         print(f"flow_rate: skipped, there is no sample data in {SAMPLE}")
         return []
@@ -37,6 +47,35 @@ def measure() -> list[Figure]:
     return [
         *(Figure(name, rate, "events/s", {peer: rate / reading}) for name, rate in rates.items()),
         Figure(peer, reading, "events/s"),
+    ]
+
+
+def _strangers() -> list[Figure]:
+    """The people flow, its gate on, where every event is another user's; the best of some rounds, peer in turn."""
+    flow, reading = [], []
+    now = time.time_ns() // 1000
+    records = encode(
+        {
+            "event_id": f"e{number}", "type": "view", "occurred_at": now - number % (60 * MINUTE),
+            "user_id": f"stranger-{number}", "item_id": f"item-{number % 400}", "price": 3.5,
+        }
+        for number in range(STRANGERS)
+    )  # fmt: skip
+    for _ in range(ROUNDS):
+        with Stand() as stand:
+            fill(stand, records)
+            stand.start("people")
+            seconds = drained_after(stand, release(stand))
+            flow.append(STRANGERS / seconds)
+            if (applied := stand.outcomes("people")["applied"]) != STRANGERS:
+                raise RuntimeError(f"{applied:,} of {STRANGERS:,} events were applied")
+            reading.append(_read_and_parse(stand))
+    peer = "read and parse only"
+    return [
+        Figure(
+            "people flow alone, every event another user's", max(flow), "events/s", {peer: max(flow) / max(reading)}
+        ),
+        Figure(f"{peer}, every event another user's", max(reading), "events/s"),
     ]
 
 
