@@ -10,7 +10,7 @@ import random
 import time
 from typing import Final
 
-from tests.benchmarks.backlog import drained_after, encode, memory, owners
+from tests.benchmarks.backlog import encode, memory, owners, publish_gently
 from tests.benchmarks.crowd import ITEMS, clock, models, populate, user_id
 from tests.benchmarks.figures import Figure
 from tests.integration.stand import Stand
@@ -19,7 +19,6 @@ USERS: Final = 1_000_000
 RESTARTS: Final = 3
 TOUCHED: Final = 300_000
 CACHE: Final = 100_000
-CHUNK: Final = 20_000
 GIVE_UP: Final = 120.0
 
 
@@ -27,6 +26,7 @@ def measure() -> list[Figure]:
     with Stand({"INLAY_STATE_CACHE": str(CACHE)}) as stand:
         populate(stand.client, range(USERS), models(stand.client, stand.url))
         restarts = [_restart(stand, number) for number in range(RESTARTS + 1)][1:]  # the first start has no past
+        print(f"million_users: restarts took {', '.join(f'{seconds:.1f}' for seconds in restarts)} s", flush=True)
         (pid,) = owners(stand)
         idle = memory(pid)["VmRSS"]
         _touch(stand, random.Random(1).sample(range(USERS), TOUCHED))
@@ -63,14 +63,8 @@ def _restart(stand: Stand, number: int) -> float:
 
 def _touch(stand: Stand, numbers: list[int]) -> None:
     """A view of each user, so that the cache is full of users like those in Redis."""
-    for first in range(0, len(numbers), CHUNK):
-        views = [_view(user_id(number), clock(), f"touch-{number}") for number in numbers[first : first + CHUNK]]
-        parts: dict[int, list[bytes]] = {}
-        for partition, record in encode(views):
-            parts.setdefault(partition, []).append(record)
-        for partition, values in parts.items():
-            stand.publish(partition, values)
-    drained_after(stand, time.monotonic())
+    now = clock()
+    publish_gently(stand, [_view(user_id(number), now, f"touch-{number}") for number in numbers])
 
 
 def _view(key: str, at: int, event_id: str) -> dict[str, object]:

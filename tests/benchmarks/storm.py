@@ -17,7 +17,7 @@ import numpy as np
 
 from dataflows.events import MINUTE, SECOND
 from dataflows.people import DUE_KEY
-from tests.benchmarks.backlog import drained_after, encode, fill, owners, release
+from tests.benchmarks.backlog import encode, fill, owners, publish, publish_gently, release
 from tests.benchmarks.crowd import ITEMS, clock
 from tests.benchmarks.figures import Figure
 from tests.integration.stand import PARTITIONS, Stand
@@ -74,8 +74,9 @@ def _storm(ingest: Callable[[Stand, int, threading.Event], None]) -> Storm:
         owners(stand)
         moment = _moment()
         print(f"storm: in {(moment - clock()) / SECOND:.0f} s", flush=True)
-        _publish(stand, [_view(f"storm-{n}", moment - TILES_BEFORE * TILE + n % TILE, f"s{n}") for n in range(USERS)])
-        drained_after(stand, time.monotonic())
+        publish_gently(
+            stand, [_view(f"storm-{n}", moment - TILES_BEFORE * TILE + n % TILE, f"s{n}") for n in range(USERS)]
+        )
         if (due := _due(stand, moment)) != USERS or _due(stand, moment - 1):
             raise RuntimeError(f"{due:,} users are due at the moment, there should be {USERS:,}")
         stop = threading.Event()
@@ -136,7 +137,7 @@ def _steady(stand: Stand, moment: int, stop: threading.Event) -> None:
     """Events of others at a steady rate, until told to stop."""
     sent, started = 0, time.monotonic()
     while not stop.wait(max(0.0, started + sent / STEADY - time.monotonic())):
-        _publish(stand, _others(sent, round(STEADY * STEADY_CHUNK)))
+        publish(stand, _others(sent, round(STEADY * STEADY_CHUNK)))
         sent += round(STEADY * STEADY_CHUNK)
 
 
@@ -156,14 +157,6 @@ def _others(first: int, count: int) -> list[dict[str, Any]]:
         _view(f"other-{number // RUN * 7919 % OTHERS}", now - number % MINUTE, f"o{number}")
         for number in range(first, first + count)
     ]
-
-
-def _publish(stand: Stand, events: list[dict[str, Any]]) -> None:
-    parts: dict[int, list[bytes]] = {}
-    for partition, record in encode(events):
-        parts.setdefault(partition, []).append(record)
-    for partition, values in parts.items():
-        stand.publish(partition, values)
 
 
 def _due(stand: Stand, until: int) -> int:
