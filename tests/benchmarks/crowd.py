@@ -15,13 +15,17 @@ from typing import Any, Final, NamedTuple
 import redis
 
 from dataflows.aggregate import DueSet
-from dataflows.aggregate_people import FoldPeople
+from dataflows.aggregate_people import FoldPeople, Partition
 from dataflows.aggregates.people import Fact, User
 from dataflows.connectors.letters import open_letters
 from dataflows.connectors.redis_streams import connect
-from dataflows.events import DAY, Event, Placed, partition_of
+from dataflows.derived import DerivedStream
+from dataflows.events import DAY, HOUR, Event, Placed, partition_of
+from dataflows.identities import Identities
+from dataflows.inbox import Inbox
 from dataflows.lease import Lease
 from dataflows.people import DUE_KEY
+from dataflows.population import Population, population_counts
 from dataflows.settings import with_query
 from dataflows.stages import Enriched, Validated
 from dataflows.state import StateTable, entity_states
@@ -72,11 +76,16 @@ def people_in_process(url: str, lease: Lease, capacity: int) -> PeopleInProcess:
     """The people flow on the Redis at `url`, with nothing in memory yet."""
     client = connect(url)
     users = StateTable(entity_states(client, USER), User.unpack, User, capacity)
+    stored = StateTable(entity_states(client, USER), User.unpack, User, 0).peek
+    population = Population(population_counts(client, range(PARTITIONS)))
+    derived = DerivedStream("derived", PARTITIONS)
+
+    def open_partition(number: int) -> Partition:
+        identities = Identities(Inbox(client, number), stored, PARTITIONS)
+        return Partition(DueSet(client, DUE_KEY.format(number)), identities, derived.commands, population)
+
     nothing = dict.fromkeys(range(PARTITIONS), -1)
-    folds = {
-        partition: FoldPeople(users, lambda number: DueSet(client, DUE_KEY.format(number)), nothing)
-        for partition in range(PARTITIONS)
-    }
+    folds = {number: FoldPeople(users, open_partition, nothing, cart_idle=HOUR) for number in range(PARTITIONS)}
     _, letters = open_letters(with_query(url, stream="dead_letters"), 1000)
     return PeopleInProcess(users, folds, Store(client, "people", lease, letters, clock))
 
@@ -92,10 +101,9 @@ def batches(events: Sequence[Event], first_offset: int) -> list[Enriched]:
     """Events as micro-batches, one a partition, with offsets from `first_offset`."""
     parts: defaultdict[int, list[Placed]] = defaultdict(list)
     for offset, event in enumerate(events, first_offset):
-        parts[partition_of(event.key, PARTITIONS)].append(Placed(offset, event))
+        parts[partition_of(event.key, PARTITIONS)].append((offset, event))
     return [
-        Enriched(Validated(partition, placed[-1].offset, placed, []), FACTS)
-        for partition, placed in sorted(parts.items())
+        Enriched(Validated(partition, placed[-1][0], placed, []), FACTS) for partition, placed in sorted(parts.items())
     ]
 
 
