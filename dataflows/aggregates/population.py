@@ -45,10 +45,10 @@ Move: TypeAlias = tuple[Standing | None, Standing | None]
 
 
 class Cuts(NamedTuple):
-    """The four standings between the fifths of the population, best first for days, least first for the others.
+    """Where the fifths of the population part: days newest first, orders and buckets of amounts least first.
 
-    A cut is the standing of a customer: the k-th is reached, counting from its end, when k fifths of all customers
-    have been met. A population of nobody has none.
+    Going through the customers in that order, the k-th of four cuts is where k fifths of them have been met (the
+    inverse of the distribution function, without interpolation). A population of nobody has none.
     """
 
     days: tuple[int, ...] = ()
@@ -116,11 +116,11 @@ def cuts_of(partitions: Iterable[Mapping[str, int]]) -> Cuts:
 
 
 def _cuts(counts: list[tuple[int, int]]) -> tuple[int, ...]:
-    """The buckets, in the order given, in which the customer at 1/5, 2/5, 3/5 and 4/5 is; the inverse of the ranks."""
+    """The buckets in which, in the order given, 1/5, 2/5, 3/5 and 4/5 of all have been met."""
     whole = sum(number for _, number in counts)
-    found: list[int] = []
     if whole <= 0:
         return ()
+    found: list[int] = []
     met = 0
     for bucket, number in counts:
         met += number

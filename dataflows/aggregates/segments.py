@@ -1,8 +1,8 @@
 """Segments: how good a customer somebody is among the others, and how long they have been away.
 
 A mail speaks differently to the best customers, to a newcomer and to somebody who is slipping away. The scores are RFM
-by fifths of all customers (recency, frequency, monetary value; Hughes: "Strategic Database Marketing", 1994). They
-are exact days, so a row is the same whenever it is read on a day, but for what the other customers do.
+by fifths of all customers (recency, frequency, monetary value; Hughes: "Strategic Database Marketing", 1994). They are
+the one feature of a user that depends on other users: everything else here is a function of the events and of now.
 """
 
 from __future__ import annotations
@@ -103,10 +103,10 @@ def segment_of(
 
 
 def scores_of(standing: Standing, cuts: Cuts) -> Scores:
-    """The fifths that a customer is in; who has the standing of a cut is on that side of it where it was met first.
+    """The fifths that a customer is in. Equals score the same: the score of the first of them in the order of the cuts.
 
-    Of recency that is the better side: when everybody bought on one day nobody did so long ago. Of the others it is
-    the lesser one: when everybody has one order nobody buys often. So is the first customer of all a new one.
+    So when everybody bought on one day, everybody bought lately (5); when everybody has one order, nobody buys often
+    (1); and the first customer of all, whom no cut stands beside, is a new one (5, 1, 1).
     """
     day, orders, amount = standing
     return Scores(

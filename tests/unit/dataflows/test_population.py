@@ -115,7 +115,7 @@ class EverybodyCounts(Books):
 
 
 def kept(books: type[Books], steps: Sequence[tuple[Any, ...]], partitions: int) -> tuple[Committed, dict[str, Bought]]:
-    """What is committed after some steps, and what the users' rows say then; and the time it is."""
+    """What is committed after some steps, the time among it, and what the users' rows say then."""
     redis, now = Committed(), NOW
     process, users = books(redis, partitions), {}
     for user, ago, orders, spend, later, fate in steps:
@@ -191,25 +191,33 @@ class Fifths:
         return cuts_of(map(changes, parts))
 
 
-class InterpolatesNothing(Fifths):
-    """The customer after the one at the quantile."""
+class LeavesOneOut(Fifths):
+    """The first customer is nobody's."""
 
     def cuts(self, values: list[tuple[int, int, float]], chance: random.Random) -> Cuts:
         return super().cuts(values[1:] or values, chance)
 
 
-class OfOnePartition(Fifths):
-    """Each process looks at its own partition only."""
+class OneBucketUp(Fifths):
+    """The cuts of money are those of the bucket above."""
 
     def cuts(self, values: list[tuple[int, int, float]], chance: random.Random) -> Cuts:
-        return super().cuts(values[::2], chance)
+        days, orders, amounts = super().cuts(values, chance)
+        return Cuts(days, orders, tuple(amount + 1 for amount in amounts))
 
 
-class Coarse(Fifths):
-    """Buckets of 5 %."""
+class OldestFirst(Fifths):
+    """Days are cut from the oldest on, as if many days were much."""
 
     def cuts(self, values: list[tuple[int, int, float]], chance: random.Random) -> Cuts:
-        return super().cuts([(day, orders, spend * 1.04) for day, orders, spend in values], chance)
+        return super().cuts(values, chance)._replace(days=super().cuts(values, chance).days[::-1])
+
+
+class NextCustomer(Fifths):
+    """A cut is the customer behind the one at the quantile: one rank too high."""
+
+    def cuts(self, values: list[tuple[int, int, float]], chance: random.Random) -> Cuts:
+        return super().cuts([*values, *[max(values, default=(0, 0, 0.0))] * 2], chance)
 
 
 @for_all(
@@ -273,9 +281,10 @@ def test_buckets_are_in_the_order_of_their_amounts() -> None:
         (scores_are_those_of_the_whole_population, CountsAgain),
         (scores_are_those_of_the_whole_population, RelativeRecency),
         (scores_are_those_of_the_whole_population, EverybodyCounts),
-        (cuts_are_the_quantiles_of_all_values, InterpolatesNothing()),
-        (cuts_are_the_quantiles_of_all_values, OfOnePartition()),
-        (cuts_are_the_quantiles_of_all_values, Coarse()),
+        (cuts_are_the_quantiles_of_all_values, LeavesOneOut()),
+        (cuts_are_the_quantiles_of_all_values, OneBucketUp()),
+        (cuts_are_the_quantiles_of_all_values, OldestFirst()),
+        (cuts_are_the_quantiles_of_all_values, NextCustomer()),
         (a_bucket_stands_for_what_is_in_it, 0.0099),
     ],
 )
