@@ -149,7 +149,12 @@ class FoldPeople:
             if standing != user.standing:
                 moves.append((user.standing, standing))
                 user.standing = standing
-            told, change = user.sessions.passed(now, values["cart_items"], person.cart.updated_at, self._cart_idle)
+            cart = values["cart_items"]
+            if user.identity is not None:
+                # The cart is the person's, whatever id filled or bought it, and is told of under one id only.
+                user.sessions.settle(person.last.get("last_purchase_at", 0))
+                cart = [] if user.identity.is_counted_elsewhere() else cart
+            told, change = user.sessions.passed(now, cart, person.cart.updated_at, self._cart_idle)
             changes.append(change)
             if told:
                 result.commands += self._tell(key, told)

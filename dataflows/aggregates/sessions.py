@@ -143,6 +143,10 @@ class Sessions:
         else:
             session.purchases += 1
 
+    def settle(self, bought_at: int) -> None:
+        """The person bought, under whatever id: what lay in the cart then is not left behind."""
+        self.settled_at = max(bought_at, self.settled_at)
+
     def passed(
         self, now: int, cart_items: list[str], cart_updated_at: int | None, idle: int
     ) -> tuple[list[Derived], int | None]:

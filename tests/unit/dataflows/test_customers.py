@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from dataflows import aggregate_people
 from dataflows.aggregates.people import User
 from dataflows.aggregates.population import Standing, bucket_of
-from dataflows.events import DAY, HOUR
+from dataflows.derived import read_event
+from dataflows.events import DAY, HOUR, MINUTE
 from tests.given import NOW, raw, seeds
 from tests.unit.dataflows.doubles import Clock, Committed, People, in_batches
 from tests.unit.dataflows.proofs import fails, for_all, holds
@@ -126,3 +127,22 @@ def test_a_customer_of_two_ids_is_counted_once() -> None:
     assert committed.values(whole=True)["user", "new"]["orders_90d"] == 2
     (counts,) = committed.population(1)
     assert counts == {f"day:{NOW // DAY}": 1, "orders:2": 1, f"amount:{bucket_of(10.0)}": 1}
+
+
+def test_a_cart_is_told_of_under_one_id_and_not_if_another_id_bought_it() -> None:
+    committed, clock = Committed(), Clock()
+    flow = People(committed, clock, 1)
+    flow.take(in_batches(0, [
+        raw(event_id="e1", type="add_to_cart", user_id=None, anonymous_id="d1", item_id="p1"),
+        raw(event_id="e2", type="identify", user_id="u1", anonymous_id="d1"),
+        raw(event_id="e3", type="add_to_cart", user_id=None, anonymous_id="d2", item_id="p1"),
+        raw(event_id="e4", type="add_to_cart", user_id=None, anonymous_id="d2", item_id="p2"),
+        raw(event_id="e5", type="identify", user_id="u2", anonymous_id="d2"),
+        raw(event_id="e6", type="purchase", user_id="u2", item_id="p2"),
+    ], []))  # fmt: skip
+    for _ in range(4):
+        clock.now += 40 * MINUTE
+        flow.expire()
+    told = [read_event(value) for entries in committed.derived.values() for _, value in entries]
+    left = [(each.user_id, each.properties["items"]) for each in told if each.type == "cart_abandoned"]
+    assert left == [("u1", ["p1"])]
