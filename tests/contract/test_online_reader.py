@@ -31,6 +31,7 @@ USER_ROWS: dict[str, dict[str, Any]] = {
         "top_category_weights": [1.0, 0.25], "typical_price": 19.99, "country": "FR", "locale": "fr-FR",
         "timezone": "Europe/Paris", "first_name": "Zoë", "email_allowed": False, "profile_allowed": True,
         "views_1h": 0, "views_30d": 2**53 + 1, "spend_30d": -12.5, "last_view_at": 1_779_010_200,
+        "rfm_recency": 5, "rfm_frequency": 1, "rfm_monetary": 3, "segment": "new_customers", "lifecycle": "new",
     },
     "empty": {"recent_items": [], "cart_items": [], "purchased_items": [], "top_categories": [], "first_name": ""},
     "nulls": dict.fromkeys(("recent_items", "cart_items", "purchased_items", "country", "views_1h", "typical_price")),
