@@ -56,7 +56,7 @@ def drained_after(stand: Stand, since: float, flow: str = "people", seconds: flo
     return time.monotonic() - since
 
 
-def publish_gently(stand: Stand, events: list[dict[str, Any]], at_once: int = 10_000) -> None:
+def publish_gently(stand: Stand, events: list[dict[str, Any]], at_once: int = 2_500) -> None:
     """Publish events that only prepare a measurement, in portions whose micro-batches are short beside a lease."""
     for first in range(0, len(events), at_once):
         publish(stand, events[first : first + at_once])

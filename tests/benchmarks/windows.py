@@ -4,8 +4,7 @@ The peers count events by type in windows of 24 hours that begin every hour. We 
 type, and each row that is read from it. What both sides claim, the counts of a window that ends at a full hour, must be
 equal, or there is no figure.
 
-Bytewax runs twice: as it comes, and with the settings of garbage collection that our flows have, which more than double
-what its windows do.
+Bytewax runs twice: as it comes, and with the settings of garbage collection that our flows have, which make it faster.
 """
 
 from __future__ import annotations
