@@ -6,6 +6,7 @@ import importlib
 import itertools
 import multiprocessing
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import pandas as pd
 import pytest
 
 from dataflows.events import partition_of
@@ -21,10 +23,12 @@ from dataflows.mapping import load_mapping
 from dataflows.replay import read_events
 from tests.integration.oracle import EVENTS, ITEMS, Oracle, sample_folder
 from tests.integration.stand import FLOWS, PARTITIONS, ForkedFlow, Stand
-from tests.integration.test_real_events import CLOSE_COMMITS, MAPS, assert_equal_to_oracle, now_micros
+from tests.integration.test_real_events import MAPS, assert_equal_to_oracle, now_micros
 
 SAMPLE: Final = sample_folder()
 SECONDS: Final = 120
+SETTINGS: Final = {"INLAY_BATCH_EVENTS": "4000"}
+"""So that there are many commits between which a backfill may be killed."""
 NUMBERS: Final = itertools.count()
 
 Events = list[dict[str, Any]]
@@ -38,32 +42,35 @@ pytestmark = [
 
 def test_a_backfill_that_is_killed_and_overlaps_the_stream_hands_over_to_the_flows(tmp_path: Path) -> None:
     """By time: the file holds 0-80 % of the events, the stream 60-100 %, of which the flows have read to 70 %."""
-    events, shift = events_that_end_now()
-    oracle = Oracle(SAMPLE, shift)
+    some, past = tmp_path / "some", tmp_path / "past"
+    take_every_third_visitor(some)
+    past.mkdir()
+    events, shift = events_that_end_now(some)
+    oracle = Oracle(some, shift)
     at = {percent: len(events) * percent // 100 for percent in (0, 40, 60, 70, 80, 100)}
     for number, (first, end) in enumerate(((0, 40), (40, 80))):
-        (tmp_path / f"{number}.jsonl").write_bytes(b"\n".join(map(encode, events[at[first] : at[end]])))
-    with Stand(CLOSE_COMMITS, forked=True) as stand:
-        said = run(stand, SAMPLE / ITEMS, "--map", MAPS / "ga360_items.yaml")
+        (past / f"{number}.jsonl").write_bytes(b"\n".join(map(encode, events[at[first] : at[end]])))
+    with Stand(SETTINGS, forked=True) as stand:
+        said = run(stand, some / ITEMS, "--map", MAPS / "ga360_items.yaml")
         assert f"{oracle.catalogue_rows:,} received = {oracle.catalogue_rows:,} applied + 0 duplicate" in said
         publish(stand, events[at[60] : at[70]])
         for flow in FLOWS:
             stand.start(flow, wait=False)
         stand.wait_until_drained()
-        assert_refused_beside_a_flow(stand, tmp_path)
+        assert_refused_beside_a_flow(stand, past)
         for flow in FLOWS:
             stand.stop(flow)
         publish(stand, events[at[70] : at[100]])
         before = left_alone(stand)
 
         for flow in ("items", "people"):  # the order in which it goes through a file
-            with backfilling(stand, tmp_path) as process:
+            with backfilling(stand, past) as process:
                 wait_for_commits(stand, flow, process)
                 if flow == "items":
                     assert_flow_is_refused(stand)
-        said = run(stand, tmp_path)
+        said = run(stand, past)
         written = stand.client.info("stats")["total_commands_processed"]
-        assert run(stand, tmp_path) == said
+        assert run(stand, past) == said
         assert stand.client.info("stats")["total_commands_processed"] - written < 1000, "it did its work once more"
         assert left_alone(stand) == before
 
@@ -83,9 +90,17 @@ def test_a_backfill_that_is_killed_and_overlaps_the_stream_hands_over_to_the_flo
             stand.stop(flow)
 
 
-def events_that_end_now() -> tuple[Events, int]:
-    """All events of the sample in order of time, the last one now; and by how much they were moved (microseconds)."""
-    events = read_events(SAMPLE / EVENTS, load_mapping(MAPS / "ga360_events.yaml"))
+def take_every_third_visitor(folder: Path) -> None:
+    """A sample of the sample, with the whole catalogue: a third of the time, and all that happens to a visitor."""
+    folder.mkdir()
+    shutil.copy(SAMPLE / ITEMS, folder)
+    rows = pd.read_parquet(SAMPLE / EVENTS)
+    rows[pd.factorize(rows["user_id"])[0] % 3 == 0].to_parquet(folder / EVENTS, index=False)
+
+
+def events_that_end_now(folder: Path) -> tuple[Events, int]:
+    """All events of a sample in order of time, the last one now; and by how much they were moved (microseconds)."""
+    events = read_events(folder / EVENTS, load_mapping(MAPS / "ga360_events.yaml"))
     moved = now_micros() - int(events[-1]["occurred_at"])
     for event in events:
         event["occurred_at"] += moved
@@ -158,7 +173,7 @@ def backfilling(stand: Stand, *arguments: str | Path) -> Iterator[Backfill]:
 def wait_for_commits(stand: Stand, flow: str, process: Backfill) -> None:
     """Wait until some commits of the flow were made beyond those that are there."""
     before, give_up_at = backfilled(stand, flow)["received"], time.monotonic() + SECONDS
-    while backfilled(stand, flow)["received"] < before + 3 * int(CLOSE_COMMITS["INLAY_BATCH_EVENTS"]):
+    while backfilled(stand, flow)["received"] < before + 2 * int(SETTINGS["INLAY_BATCH_EVENTS"]):
         process.assert_runs()
         assert time.monotonic() < give_up_at, f"no commits of {flow}"
         time.sleep(0.02)
