@@ -109,7 +109,10 @@ class Lease:
 
     def lost(self) -> LeaseError:
         """The error of a process whose partitions were taken over."""
-        return LeaseError(f"this process lost the lease on its partitions of {self.flow}: another one took them over")
+        return LeaseError(
+            f"this process lost the lease on its partitions of {self.flow}: another one took them over, "
+            "or it did not renew in time; start it again (INLAY_LEASE is how long it may be silent)"
+        )
 
     def _replace(self, partition: int, key: str) -> None:
         """Make room for us where the holder is dead.

@@ -264,7 +264,7 @@ def test_an_identity_survives_storing() -> None:
 
 def test_a_state_of_the_release_before_is_read() -> None:
     user = a_user([an_event()])
-    *before, identity, _ = msgspec.msgpack.decode(user.pack(), strict=False)
+    *before, identity, _, _ = msgspec.msgpack.decode(user.pack(), strict=False)
     assert identity is None
     assert User.unpack(msgspec.msgpack.encode(before)).row(NOW) == user.row(NOW)
 
