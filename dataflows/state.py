@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 import redis
 
 from dataflows.aggregates.people import Fact
+from dataflows.transaction import ask
 from feature_repo.layout import ITEM, EntityLayout
 
 State = TypeVar("State")
@@ -26,10 +27,7 @@ def entity_states(client: redis.Redis, layout: EntityLayout) -> ReadStates:
     state = layout.columns["state"]
 
     def read(keys: list[str]) -> list[bytes | None]:
-        pipeline = client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.execute_command("HGET", layout.key(key), state.field)
-        return [state.read(raw) for raw in pipeline.execute()]
+        return [state.read(raw) for raw in ask(client, [layout.hget(key, state.name) for key in keys])]
 
     return read
 

@@ -51,23 +51,41 @@ class Store:
         self._dead_letters, self._clock, self._layouts = dead_letters, clock, layouts
         self._offsets_key, self._outcomes_key = OFFSETS_KEY.format(flow), OUTCOMES_KEY.format(flow)
 
-    def commit(self, batch: Aggregated) -> None:
-        """Store a micro-batch; returns once Redis has acknowledged it.
+    def commit(self, *batches: Aggregated) -> None:
+        """Store micro-batches, a transaction each; returns once Redis has acknowledged them all.
+
+        While Redis executes one, the next is packed; those of one partition wait for each other.
 
         Raises:
-            LeaseError: another process took the partitions over; nothing was written.
+            LeaseError: another process took the partitions over; of that micro-batch nothing was written.
             CommitUnknown: Redis went away meanwhile (from `dataflows.transaction`).
         """
-        guards = [self._lease.keys[partition] for partition in batch.owners]
         self._lease.renew()
         with STEP_SECONDS.labels(self._flow, "store").time():
-            transaction = Transaction(self._client)
-            self._write(transaction, batch)
+            begun: list[tuple[Aggregated, Callable[[], None]]] = []
+            for batch in batches:
+                if any(not set(batch.owners).isdisjoint(earlier.owners) for earlier, _ in begun):
+                    self._finish(begun)
+                begun.append((batch, self._begin(batch)))
+            self._finish(begun)
+
+    def _begin(self, batch: Aggregated) -> Callable[[], None]:
+        guards = [self._lease.keys[partition] for partition in batch.owners]
+        transaction = Transaction(self._client)
+        self._write(transaction, batch)
+        try:
+            return transaction.begin(guards, self._lease.token)
+        except GuardChanged:
+            raise self._lease.lost() from None
+
+    def _finish(self, begun: list[tuple[Aggregated, Callable[[], None]]]) -> None:
+        for batch, wait in begun:
             try:
-                transaction.execute(guards, self._lease.token)
+                wait()
             except GuardChanged:
                 raise self._lease.lost() from None
-        self._count(batch)
+            self._count(batch)
+        begun.clear()
 
     def _write(self, transaction: Transaction, batch: Aggregated) -> None:
         add, packed = transaction.add, transaction.add_packed
@@ -110,8 +128,7 @@ class _StorePartition(StatefulSinkPartition[Aggregated, None]):
         self._store = store
 
     def write_batch(self, items: list[Aggregated]) -> None:
-        for batch in items:
-            self._store.commit(batch)
+        self._store.commit(*items)
 
     def snapshot(self) -> None:
         """Nothing: the offsets are committed with the rows."""

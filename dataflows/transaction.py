@@ -6,7 +6,8 @@ hundred parts once more, and that is a third of what storing a row costs. Retrie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import redis
@@ -44,11 +45,18 @@ class Transaction:
         self._packed.append(command)
 
     def execute(self, guards: Sequence[str], expected: bytes | None) -> None:
-        """Execute all commands if each of the guards holds what is expected, up to the moment of execution.
+        """As `begin`, and wait for the outcome."""
+        self.begin(guards, expected)()
+
+    def begin(self, guards: Sequence[str], expected: bytes | None) -> Callable[[], None]:
+        """Have all commands executed if each of the guards holds what is expected, up to the moment of execution.
 
         Args:
             guards: keys that are watched.
             expected: what each of them must hold; None: nothing.
+
+        Returns:
+            What waits until they are: it may raise all of the below.
 
         Raises:
             GuardChanged: one of them does not.
@@ -57,21 +65,63 @@ class Transaction:
         """
         pool = self._client.connection_pool
         connection = pool.get_connection()
-        try:
+        with _given_up(connection, pool.release):
             connection.retry.call_with_retry(
                 lambda: _watch(connection, guards, expected), lambda error: connection.disconnect()
             )
-            try:
+            with _unknown_if_broken():
                 connection.send_packed_command([b"".join((MULTI, *self._packed, EXEC))], check_health=False)
-                answers = _read(connection, len(self._packed) + 2)
-            except (redis.ConnectionError, redis.TimeoutError):
-                raise CommitUnknown("the connection to Redis broke in a commit; start again, nothing is lost") from None
-        except BaseException:
-            connection.disconnect()  # whatever it was in the middle of ends here: a watch, or half an answer
-            raise
-        finally:
+        number = len(self._packed) + 2
+
+        def wait() -> None:
+            with _given_up(connection, pool.release), _unknown_if_broken():
+                answers = _read(connection, number)
             pool.release(connection)
-        _judge(answers)
+            _judge(answers)
+
+        return wait
+
+
+@contextmanager
+def _given_up(connection: Any, release: Callable[[Any], None]) -> Iterator[None]:
+    """Whatever the connection is in the middle of ends with an error: a watch, or half an answer."""
+    try:
+        yield
+    except BaseException:
+        connection.disconnect()
+        release(connection)
+        raise
+
+
+@contextmanager
+def _unknown_if_broken() -> Iterator[None]:
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError):
+        raise CommitUnknown("the connection to Redis broke in a commit; start again, nothing is lost") from None
+
+
+def ask(client: redis.Redis, commands: Iterable[bytes]) -> list[Any]:
+    """The answers to many questions, packed as Redis reads them, in one round trip.
+
+    Raises:
+        redis.RedisError: Redis could not be reached, or refused one of them.
+    """
+    packed = list(commands)
+    pool = client.connection_pool
+    connection = pool.get_connection()
+
+    def once() -> list[Any]:
+        connection.send_packed_command([b"".join(packed)])
+        return _read(connection, len(packed))
+
+    with _given_up(connection, pool.release):
+        answers: list[Any] = connection.retry.call_with_retry(once, lambda error: connection.disconnect())
+    pool.release(connection)
+    for answer in answers:
+        if isinstance(answer, redis.ResponseError):
+            raise answer
+    return answers
 
 
 def _watch(connection: Any, guards: Sequence[str], expected: bytes | None) -> None:

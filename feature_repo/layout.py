@@ -79,32 +79,29 @@ def bulk(raw: bytes) -> bytes:
     return (_LENGTHS[length] if length < 1024 else b"$%d\r\n" % length) + raw + b"\r\n"
 
 
-class _SmallInts(dict[int, bytes]):
-    """The parts of small counts, of which most of a row consists, are looked up; others are made."""
+class _Counts(dict[int, bytes]):
+    """The parts of one feature's small counts, of which most of a row consists, are looked up; others are made."""
 
-    def __init__(self, encode: Encode) -> None:
-        super().__init__((number, bulk(encode(number))) for number in range(1024))
-        self._encode = encode
+    def __init__(self, column: Column) -> None:
+        self._field, self._encode = bulk(column.field), column.encode
+        super().__init__((number, self[number]) for number in range(64))
 
     def __missing__(self, number: int) -> bytes:
-        return bulk(self._encode(number))
+        return self._field + bulk(self._encode(number))
 
 
-_small_ints: Final = _SmallInts(encoder("int64_val"))
-
-
-def _in_bulk(column: Column) -> Encode:
-    """What makes the part of a command from a value of the column."""
+def _part(column: Column) -> Encode:
+    """What makes `field value`, as Redis reads them, from a value of the column."""
     if column.kind == "int64_val":
-        return _small_ints.__getitem__
-    encode = column.encode
-    return lambda value: bulk(encode(value))
+        return _Counts(column).__getitem__
+    field, encode = bulk(column.field), column.encode
+    return lambda value: field + bulk(encode(value))
 
 
 class _Plan(NamedTuple):
-    """How rows of the same features are written: each one's name, hash field and encoder; and the views' stamps."""
+    """How rows of the same features are written: what makes each one's part, and the part of its null; the stamps."""
 
-    columns: list[tuple[str, bytes, Encode]]
+    columns: list[tuple[Encode, bytes]]
     stamps: list[bytes]
 
 
@@ -138,7 +135,7 @@ class EntityLayout:
         if len(self._names) != len(self.columns):
             raise ValueError(f"two features of {entity.name} hash to one field; rename one of them")
         whole = self._serialized("")
-        self._plans: dict[tuple[str, ...], _Plan] = {}
+        self._plans: dict[tuple[tuple[str, ...], frozenset[str]], _Plan] = {}
         self._head, self._tail = whole[:-4], PROJECT.encode()
 
     def _serialized(self, value: str) -> bytes:
@@ -173,29 +170,33 @@ class EntityLayout:
             omitted: features that are left out where they are None, since they never had a value before.
         """
         names = tuple(values)
-        plan = self._plans.get(names) or self._plan(names)
-        parts: list[bytes] = []
-        for (name, field, encode), value in zip(plan.columns, values.values(), strict=True):
-            if value is not None:
-                parts += (field, encode(value))
-            elif name not in omitted:
-                parts += (field, NOTHING)
+        plan = self._plans.get((names, omitted)) or self._plan(names, omitted)
+        parts = [
+            part(value) if value is not None else null
+            for (part, null), value in zip(plan.columns, values.values(), strict=True)
+        ]
+        pairs = sum(map(bool, parts)) + len(plan.stamps)
         stamp = bulk(Timestamp(seconds=at // SECOND, nanos=at % SECOND * 1000).SerializeToString())
         for field in plan.stamps:
             parts += (field, stamp)
         if state is not None:
             column = self.columns["state"]
             parts += (bulk(column.field), bulk(column.encode(state)), bulk(self.stamps[column.view]), stamp)
-        return b"".join((b"*%d\r\n$4\r\nHSET\r\n" % (len(parts) + 2), bulk(self.key(key)), *parts))
+            pairs += 2
+        return b"".join((b"*%d\r\n$4\r\nHSET\r\n" % (2 * pairs + 2), bulk(self.key(key)), *parts))
 
-    def _plan(self, names: tuple[str, ...]) -> _Plan:
+    def hget(self, key: str, name: str) -> bytes:
+        """The command that reads one feature of an entity, `HGET key field`, as Redis reads it."""
+        return b"".join((b"*3\r\n$4\r\nHGET\r\n", bulk(self.key(key)), bulk(self.columns[name].field)))
+
+    def _plan(self, names: tuple[str, ...], omitted: frozenset[str]) -> _Plan:
         columns = [self.columns[name] for name in names]
         views = dict.fromkeys(column.view for column in columns)
         found = _Plan(
-            [(column.name, bulk(column.field), _in_bulk(column)) for column in columns],
+            [(_part(column), b"" if column.name in omitted else bulk(column.field) + NOTHING) for column in columns],
             [bulk(self.stamps[view]) for view in views],
         )
-        self._plans[names] = found
+        self._plans[names, omitted] = found
         return found
 
     def decode(self, found: Mapping[bytes, bytes]) -> tuple[dict[str, Any], dict[str, int]]:

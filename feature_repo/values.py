@@ -53,6 +53,8 @@ def encoder(kind: str) -> Encode:
         return lambda value: _double(tag, value)
     if kind == "string_val":
         return _texts(_tag(kind, _DELIMITED), exactly)
+    if kind == "string_list_val":
+        return _lists(_tag(kind, _DELIMITED), exactly)
     if kind.endswith("_list_val"):
         empty = exactly([])
         return lambda value: exactly(value) if value else empty
@@ -84,5 +86,21 @@ def _texts(tag: bytes, exactly: Encode) -> Encode:
     def encode(text: str) -> bytes:
         raw = text.encode()
         return heads[len(raw)] + raw if len(raw) < 128 else exactly(text)
+
+    return encode
+
+
+def _lists(tag: bytes, exactly: Encode) -> Encode:
+    """Lists of a few short texts: each with its tag and its length, and before them the length of all."""
+    heads = [b"\x0a" + length for length in _SHORT]
+
+    def encode(texts: list[str]) -> bytes:
+        if len(texts) > 4:
+            return exactly(texts)
+        raws = [text.encode() for text in texts]
+        if any(len(raw) > 127 for raw in raws):
+            return exactly(texts)
+        inner = b"".join([heads[len(raw)] + raw for raw in raws])
+        return tag + _SHORT[len(inner)] + inner if len(inner) < 128 else exactly(texts)
 
     return encode

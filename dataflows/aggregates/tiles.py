@@ -7,7 +7,7 @@ window costs as much as the tiles that are not empty, however often it is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from operator import add
 from typing import Final, NamedTuple
@@ -52,7 +52,7 @@ def _spans(levels: tuple[Level, ...]) -> tuple[tuple[int, int], ...]:
 class Totals(NamedTuple):
     """What every window holds: counts by window name, one number a kind; and when the next tile leaves one."""
 
-    counts: dict[str, list[int]]
+    counts: dict[str, Sequence[int]]
     due: int | None
 
 
@@ -85,27 +85,30 @@ class Tiles:
 
     def totals(self, now: int) -> Totals:
         """The windows at `now`; tiles that no window will hold again are dropped on the way."""
-        sums: dict[str, list[int]] = {}
+        sums: dict[str, Sequence[int]] = {}
         due: int | None = None
-        for (size, windows), grid in zip(self.levels, self.grids, strict=True):
-            if not grid:
-                for name, _ in windows:
-                    sums[name] = [0] * self.kinds
-                continue
+        nothing = (0,) * self.kinds
+        for (size, windows), grid in zip(self.levels, self.grids, strict=False):
             current = now // size
-            oldest = current - windows[-1][1]
-            for tile in [tile for tile in grid if tile < oldest]:
-                del grid[tile]
+            if len(grid) > 1:
+                oldest = current - windows[-1][1]
+                for tile in [tile for tile in grid if tile < oldest]:
+                    del grid[tile]
             for name, tiles in windows:
                 low = current - tiles
-                inside = [tile for tile in grid if tile >= low]
+                inside = [tile for tile in grid if tile >= low] if grid else None
                 if not inside:
-                    sums[name] = [0] * self.kinds
+                    sums[name] = nothing
                     continue
-                sums[name] = list(map(sum, zip(*map(grid.__getitem__, inside), strict=True)))
+                if len(inside) == 1:
+                    sums[name] = grid[inside[0]]
+                else:
+                    sums[name] = list(map(sum, zip(*map(grid.__getitem__, inside), strict=False)))
                 leaves = (min(inside) + tiles + 1) * size
                 if due is None or leaves < due:
                     due = leaves
+            if len(grid) == 1 and not inside:
+                grid.clear()
         return Totals(sums, due)
 
     def hours(self) -> Iterator[tuple[int, list[int]]]:

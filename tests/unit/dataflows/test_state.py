@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import hiredis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +46,32 @@ class Hashes:
         self.asked.append(len(self._queued))
         answers, self._queued = self._queued, []
         return answers
+
+    @property
+    def connection_pool(self) -> Hashes:
+        """Of questions that are packed already: pool, connection and retry in one."""
+        return self
+
+    retry = connection_pool
+
+    def get_connection(self) -> Hashes:
+        return self
+
+    def release(self, connection: Hashes) -> None:
+        assert not self._queued
+
+    def call_with_retry(self, ask: Any, fail: Any) -> Any:
+        return ask()
+
+    def send_packed_command(self, packed: list[bytes]) -> None:
+        reader = hiredis.Reader()
+        reader.feed(b"".join(packed))
+        while (command := reader.gets()) is not False:
+            self.execute_command(command[0].decode(), *command[1:])
+        self.asked.append(len(self._queued))
+
+    def read_response(self) -> Any:
+        return self._queued.pop(0)
 
     def mget(self, keys: list[str]) -> list[bytes | None]:
         return [self.texts.get(key) for key in keys]
