@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     Told: TypeAlias = Event | Entry
     """What is folded: an event, or what a log keeps of one."""
 
-VERSION: Final = 1
+VERSION: Final = 2
+BARE: Final = 1
+"""The version of states that may lack, from the last on, what others have of identity, sessions and standing."""
+NOTHING_YET: Final = (None, Sessions().pack(), None)
 KINDS: Final = ("views", "clicks", "carts", "purchases", "email_opens", "email_clicks")
 COUNTED: Final[Mapping[str, int]] = {
     "view": 0, "click": 1, "add_to_cart": 2, "purchase": 3, "email_open": 4, "email_click": 5,
@@ -172,7 +175,7 @@ class User:
         Raises:
             UnknownVersion: another version of the product wrote it.
         """
-        content = unpack_versioned(packed, VERSION, "a user's")
+        content = unpack_versioned(packed, VERSION, "a user's", oldest=BARE)
         user = cls()
         user.offset, user.row_at, seen, tiles, orders, recent, cart, wishes, bought, last, profile, *later = content
         user.seen = Seen.unpack(seen)
@@ -182,12 +185,10 @@ class User:
         user.cart = Cart.unpack(*cart)
         user.wishes.entries, user.bought.entries = wishes, bought
         user.last, user.profile = last, profile
-        if later and later[0] is not None:
-            user.identity = Identity.unpack(later[0])
-        if later[1:]:
-            user.sessions = Sessions.unpack(later[1])
-        if later[2:] and later[2] is not None:
-            user.standing = Standing(*later[2])
+        identity, sessions, standing = *later, *NOTHING_YET[len(later) :]
+        user.identity = identity and Identity.unpack(identity)
+        user.sessions = Sessions.unpack(sessions)
+        user.standing = standing and Standing(*standing)
         return user
 
     def _learn(self, name: str, value: Any, at: int) -> None:
