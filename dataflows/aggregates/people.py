@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 VERSION: Final = 2
 BARE: Final = 1
 """The version of states that may lack, from the last on, what others have of identity, sessions and standing."""
-NOTHING_YET: Final = (None, Sessions().pack(), None)
+NOTHING_YET: Final[tuple[Any, ...]] = (None, Sessions().pack(), None)
 KINDS: Final = ("views", "clicks", "carts", "purchases", "email_opens", "email_clicks")
 COUNTED: Final[Mapping[str, int]] = {
     "view": 0, "click": 1, "add_to_cart": 2, "purchase": 3, "email_open": 4, "email_click": 5,
@@ -185,7 +185,7 @@ class User:
         user.cart = Cart.unpack(*cart)
         user.wishes.entries, user.bought.entries = wishes, bought
         user.last, user.profile = last, profile
-        identity, sessions, standing = *later, *NOTHING_YET[len(later) :]
+        identity, sessions, standing = [*later, *NOTHING_YET[len(later) :]]
         user.identity = identity and Identity.unpack(identity)
         user.sessions = Sessions.unpack(sessions)
         user.standing = standing and Standing(*standing)
