@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from dataflows.aggregate import DueSet
 from dataflows.aggregates.merging import whole
-from dataflows.aggregates.people import ONCE_KNOWN, User
+from dataflows.aggregates.people import ONCE_KNOWN, Fact, User
 from dataflows.aggregates.population import Move, Standing, standing_of
 from dataflows.aggregates.segments import segment_of, turn_of
 from dataflows.aggregates.sessions import Derived
-from dataflows.events import Outcome
+from dataflows.events import Outcome, Placed
 from dataflows.identities import Identities
 from dataflows.population import Population, population_commands
 from dataflows.stages import Aggregated, Command, Enriched, Row
@@ -20,6 +20,8 @@ from dataflows.state import StateTable
 
 Tell: TypeAlias = Callable[[str, Iterable[Derived]], list[Command]]
 """What makes the commands that tell of a user what followed from the events."""
+Touched: TypeAlias = tuple[str, User, int]
+"""A user's id and state, and the time of the newest event that was applied just now; 0 if none was."""
 
 
 class Partition(NamedTuple):
@@ -74,40 +76,53 @@ class FoldPeople:
         return told + [self._fold(batch, now) for batch in batches if batch.batch.offset >= 0]
 
     def _fold(self, enriched: Enriched, now: int) -> Aggregated:
-        batch, facts = enriched
-        partition = batch.partition
-        # The catalogue belongs to the items flow: its events are nobody's, and have done their part when they are read.
-        keys = [None if event.type == "item" else event.user_id or event.anonymous_id for _, event in batch.events]
-        users = self._users.load({key for key in keys if key is not None})
+        batch = enriched.batch
+        partition, counted = batch.partition, self._counted
         outcomes: Counter[Outcome] = Counter()
-        newest: dict[str, int] = {}
-        counted, history = self._counted, self._history
-        for (offset, event), key in zip(batch.events, keys, strict=True):
-            outcome: Outcome = "applied"
-            if key is not None:
-                user = users[key]
+        # One user after another, since what a user is made of is read from memory once then, not once an event.
+        placed: defaultdict[str, list[Placed]] = defaultdict(list)
+        for each in batch.events:
+            offset, event = each
+            if event.type != "item":
+                placed[event.user_id or event.anonymous_id].append(each)  # type: ignore[index]  # it has one of them
+            elif offset > counted:
+                # The catalogue belongs to the items flow: its events have done their part when they are read.
+                outcomes["applied"] += 1
+        refused = [(partition, offset, refusal) for offset, refusal in batch.refused if offset > counted]
+        if refused:
+            outcomes["refused"] = len(refused)
+        result = Aggregated((partition,), refused=refused, outcomes=outcomes)
+        self._emit(result, self._applied(placed, enriched.facts, outcomes, now), now)
+        self._counted = max(counted, batch.offset)
+        result.offsets = {partition: self._counted}
+        result.received = outcomes.total()
+        return result
+
+    def _applied(
+        self, placed: Mapping[str, list[Placed]], facts: Mapping[str, Fact], outcomes: Counter[Outcome], now: int
+    ) -> Iterator[Touched]:
+        """Apply events, the users one by one as they are asked for; gives those who changed, and counts outcomes."""
+        counted, history, identities = self._counted, self._history, self._identities
+        for key, user in self._users.load(placed).items():
+            newest: int | None = None
+            for offset, event in placed[key]:
+                outcome: Outcome = "applied"
                 if offset > (counted if history else user.offset):
                     at = event.at
                     if not history:
                         user.offset = offset
                     outcome = user.apply(event, facts, at if history else now)
                     if outcome == "applied":
-                        if key not in newest or at > newest[key]:
-                            newest[key] = at
+                        if newest is None or at > newest:
+                            newest = at
                         if event.anonymous_id is not None or event.type == "identify":
-                            self._identities.note(key, user, event, facts)
-            if offset > counted:
-                outcomes[outcome] += 1
-        refused = [(partition, offset, refusal) for offset, refusal in batch.refused if offset > counted]
-        if refused:
-            outcomes["refused"] = len(refused)
-        self._counted = max(counted, batch.offset)
-        result = Aggregated((partition,), {partition: self._counted}, outcomes.total(), outcomes, refused)
-        for key in newest:
-            if users[key].identity is not None:
-                self._identities.changed(key, users[key])
-        self._emit(result, {key: users[key] for key in newest}, newest, now)
-        return result
+                            identities.note(key, user, event, facts)
+                if offset > counted:
+                    outcomes[outcome] += 1
+            if newest is not None:
+                if user.identity is not None:
+                    identities.changed(key, user)
+                yield key, user, newest
 
     def expire(self, now: int) -> list[Aggregated]:
         """What other partitions tell, and the rows of the users for whom a tile left a window since."""
@@ -117,7 +132,7 @@ class FoldPeople:
         results = self._hear(now)
         if due := self._due.until(now):
             result = Aggregated((self._partition,))
-            self._emit(result, self._users.load(due), {}, now)
+            self._emit(result, _untouched(self._users.load(due)), now)
             results.append(result)
         return results
 
@@ -130,16 +145,16 @@ class FoldPeople:
         users = self._users.load({message.to for message in messages})
         touched = self._identities.take(messages, users)
         result = Aggregated((self._partition,))
-        self._emit(result, {key: users[key] for key in sorted(touched)}, {}, now)
+        self._emit(result, _untouched({key: users[key] for key in sorted(touched)}), now)
         result.commands += self._identities.taken()
         return [result]
 
-    def _emit(self, result: Aggregated, users: dict[str, User], newest: dict[str, int], now: int) -> None:
+    def _emit(self, result: Aggregated, users: Iterable[Touched], now: int) -> None:
         assert self._partition is not None  # noqa: S101  # rows are some partition's
         due: dict[str, int | None] = {}
         moves: list[Move] = []
         cuts = self._population.cuts(now)
-        for key, user in users.items():
+        for key, user, newest in users:
             person = whole(user, now)
             values, *changes = person.row(now)
             standing = _standing(user, person, values)
@@ -159,13 +174,18 @@ class FoldPeople:
             if told:
                 result.commands += self._tell(key, told)
             due[key] = min((at for at in changes if at is not None), default=None)
-            user.row_at = max(user.row_at + 1, newest.get(key, 0))
+            user.row_at = max(user.row_at + 1, newest)
             # What is counted for somebody else from now on may leave a null where there was a value.
             omitted = ONCE_KNOWN if user.identity is None else frozenset()
             result.rows.append(Row("user", key, user.row_at, values, user.pack(), omitted))
         result.commands += self._due.commands(due)
         result.commands += self._identities.commands()
         result.commands += population_commands(self._partition, moves)
+
+
+def _untouched(users: Mapping[str, User]) -> Iterator[Touched]:
+    """Users whose rows are to be read though no event came."""
+    return ((key, user, 0) for key, user in users.items())
 
 
 def _standing(user: User, person: User, values: Mapping[str, Any]) -> Standing | None:

@@ -73,14 +73,15 @@ class SuiteVerdict:
     def _table(self, rows: list[Mapping[str, Any]]) -> pd.DataFrame:
         """The rows as a table. A column that no expectation looks into is there by name only, which is all that counts.
 
-        Great Expectations copies the table several times, and lists of items are what costs most of that.
+        Great Expectations copies the table several times and takes its hash, and lists of items are what costs most
+        of that.
         """
         names = rows[0].keys()
         if any(row.keys() != names for row in rows):
             return pd.DataFrame.from_records(rows)
-        empty = np.full(len(rows), None)
+        unread = np.zeros(len(rows), bool)
         return pd.DataFrame(
-            {name: _column([row[name] for row in rows]) if name in self._looked_at else empty for name in names}
+            {name: _column([row[name] for row in rows]) if name in self._looked_at else unread for name in names}
         )
 
 

@@ -6,8 +6,10 @@ dearest part of storing a row. A contract test holds every encoder equal to prot
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping
 from struct import Struct
+from sys import byteorder
 from typing import Any, Final, TypeAlias
 
 from feast.protos.feast.types.Value_pb2 import Value
@@ -32,6 +34,8 @@ Encode: TypeAlias = Callable[[Any], bytes]
 _VARINT, _FIXED64, _DELIMITED = 0, 1, 2
 """Wire types of protobuf."""
 _SHORT: Final = tuple(bytes((length,)) for length in range(128))
+FEW: Final = 4
+"""Longer lists are left to protobuf, which is quicker there."""
 _double: Final = Struct("<Bd").pack
 
 
@@ -55,6 +59,13 @@ def encoder(kind: str) -> Encode:
         return _texts(_tag(kind, _DELIMITED), exactly)
     if kind == "string_list_val":
         return _lists(_tag(kind, _DELIMITED), exactly)
+    if kind == "double_list_val":
+        return _doubles(_tag(kind, _DELIMITED), exactly)
+    if kind == "unix_timestamp_list_val":
+        return _many_times(_tag(kind, _DELIMITED), exactly)
+    if kind == "bytes_val":
+        tag_of_bytes = _tag(kind, _DELIMITED)
+        return lambda value: tag_of_bytes + _length(len(value)) + value
     if kind.endswith("_list_val"):
         empty = exactly([])
         return lambda value: exactly(value) if value else empty
@@ -62,8 +73,15 @@ def encoder(kind: str) -> Encode:
 
 
 def _tag(kind: str, wire: int) -> bytes:
-    """What a field of Value begins with; its numbers are below 16, so one byte."""
-    return bytes((Value.DESCRIPTOR.fields_by_name[kind].number << 3 | wire,))
+    """What a field of Value begins with."""
+    return _length(Value.DESCRIPTOR.fields_by_name[kind].number << 3 | wire)
+
+
+def _length(length: int) -> bytes:
+    """A length, or a tag, as protobuf writes it: seven bits a byte, the lowest first."""
+    if length < 128:
+        return _SHORT[length]
+    return bytes((length & 0x7F | 0x80,)) + _length(length >> 7)
 
 
 def _times(tag: bytes, exactly: Encode) -> Encode:
@@ -75,6 +93,41 @@ def _times(tag: bytes, exactly: Encode) -> Encode:
             return exactly(at)
         low, high = at & 0x7F | 0x80, at >> 28
         return bytes((first, low, at >> 7 & 0x7F | 0x80, at >> 14 & 0x7F | 0x80, at >> 21 & 0x7F | 0x80, high))
+
+    return encode
+
+
+def _many_times(tag: bytes, exactly: Encode) -> Encode:
+    """Times are packed: one tag and one length for all of them."""
+    empty = exactly([])
+    one = _times(b"\x0a", lambda at: b"")
+
+    def encode(times: list[int]) -> bytes:
+        if not times:
+            return empty
+        if len(times) > FEW:
+            return exactly(times)
+        raws = [one(at)[1:] for at in times]
+        if not all(raws):
+            return exactly(times)
+        inner = b"\x0a" + _length(5 * len(times)) + b"".join(raws)
+        return tag + _length(len(inner)) + inner
+
+    return encode
+
+
+def _doubles(tag: bytes, exactly: Encode) -> Encode:
+    """Numbers are packed: one tag and one length for all of them."""
+    empty = exactly([])
+
+    def encode(numbers: list[float]) -> bytes:
+        if not numbers:
+            return empty
+        packed = array("d", numbers)
+        if byteorder == "big":
+            packed.byteswap()
+        inner = b"\x0a" + _length(8 * len(numbers)) + packed.tobytes()
+        return tag + _length(len(inner)) + inner
 
     return encode
 
@@ -91,16 +144,22 @@ def _texts(tag: bytes, exactly: Encode) -> Encode:
 
 
 def _lists(tag: bytes, exactly: Encode) -> Encode:
-    """Lists of a few short texts: each with its tag and its length, and before them the length of all."""
+    """Lists of texts: each with its tag and its length, and before them the length of all."""
     heads = [b"\x0a" + length for length in _SHORT]
+    empty = exactly([])
 
     def encode(texts: list[str]) -> bytes:
-        if len(texts) > 4:
+        if not texts:
+            return empty
+        if len(texts) > FEW:
             return exactly(texts)
-        raws = [text.encode() for text in texts]
-        if any(len(raw) > 127 for raw in raws):
-            return exactly(texts)
-        inner = b"".join([heads[len(raw)] + raw for raw in raws])
-        return tag + _SHORT[len(inner)] + inner if len(inner) < 128 else exactly(texts)
+        parts: list[bytes] = []
+        for text in texts:
+            raw = text.encode()
+            if len(raw) > 127:
+                return exactly(texts)
+            parts += (heads[len(raw)], raw)
+        inner = b"".join(parts)
+        return tag + _length(len(inner)) + inner
 
     return encode

@@ -23,12 +23,12 @@ DRAWN: dict[Any, st.SearchStrategy[Any]] = {
     Float64: FLOATS,
     String: TEXTS,
     Bool: st.booleans(),
-    Bytes: st.binary(max_size=200),
+    Bytes: st.binary(max_size=20_000),
     UnixTimestamp: TIMES,
-    Array(String): st.lists(TEXTS, max_size=5),
-    Array(Float64): st.lists(FLOATS, max_size=5),
+    Array(String): st.lists(TEXTS, max_size=30),
+    Array(Float64): st.lists(FLOATS, max_size=30),
     Array(Int64): st.lists(INTS, max_size=5),
-    Array(UnixTimestamp): st.lists(TIMES, max_size=5),
+    Array(UnixTimestamp): st.lists(TIMES, max_size=30),
 }
 
 
