@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 from great_expectations.compatibility import pydantic
 from great_expectations.execution_engine import PandasExecutionEngine
 from great_expectations.expectations.expectation import MulticolumnMapExpectation
@@ -25,7 +26,8 @@ class MulticolumnValuesBetween(MulticolumnMapMetricProvider):
 
     @multicolumn_condition_partial(engine=PandasExecutionEngine)
     def _pandas(cls, column_list: Any, *, min_value: float, max_value: float, **_: Any) -> Any:  # noqa: N805  # its rule
-        return ((column_list >= min_value) & (column_list <= max_value)).all(axis=1)
+        table = column_list.to_numpy(dtype=float)
+        return pd.Series(((table >= min_value) & (table <= max_value)).all(axis=1), column_list.index)
 
 
 class MulticolumnRunsAscending(MulticolumnMapMetricProvider):
@@ -41,7 +43,7 @@ class MulticolumnRunsAscending(MulticolumnMapMetricProvider):
         rises = table[:, 1:] >= table[:, :-1]
         between = np.cumsum(runs)[:-1] - 1  # from the end of one run to the start of the next all is allowed
         rises[:, between] = True
-        return column_list.iloc[:, 0].notna() & rises.all(axis=1)
+        return pd.Series(rises.all(axis=1), column_list.index)
 
 
 class MulticolumnValuesInSets(MulticolumnMapMetricProvider):

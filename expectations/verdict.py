@@ -1,10 +1,16 @@
-"""Verdicts: which rows of a table break a suite of expectations. The one place that runs Great Expectations."""
+"""Verdicts: which rows of a table break a suite of expectations. The one place that runs Great Expectations.
+
+Every row is looked at by the compiled rules of its suite; Great Expectations judges those that fail there, and now and
+then a whole table, to prove that the quick look misses nothing.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +21,12 @@ import numpy as np
 import pandas as pd
 
 from expectations import multicolumn
+from expectations.compiled import CompiledSuite
 
+_log = logging.getLogger(__name__)
+
+WHOLE_EVERY: Final = 60.0
+"""Seconds between two tables that Great Expectations judges whole."""
 SUITES: Final = Path(__file__).parent / "suites"
 CUSTOM: Final = (
     multicolumn.ExpectMulticolumnValuesToBeBetween,
@@ -35,9 +46,10 @@ class SuiteVerdict:
 
     Args:
         suite: as read from its JSON file.
+        monotonic: the clock, in seconds, by which a whole table is judged every `WHOLE_EVERY`.
     """
 
-    def __init__(self, suite: Mapping[str, Any]) -> None:
+    def __init__(self, suite: Mapping[str, Any], monotonic: Callable[[], float] = time.monotonic) -> None:
         self.name: str = suite["name"]
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
@@ -45,6 +57,8 @@ class SuiteVerdict:
         self._definition = asset.add_batch_definition_whole_dataframe("rows")
         self._suite = context.suites.add(gx.ExpectationSuite(**suite))
         self._looked_at = _columns_looked_at(suite)
+        self._compiled = CompiledSuite(suite)
+        self._monotonic, self._whole_at = monotonic, monotonic()
 
     def broken(self, rows: list[Mapping[str, Any]]) -> dict[int, str]:
         """The positions of the rows that break an expectation, each with the first one it breaks.
@@ -54,6 +68,21 @@ class SuiteVerdict:
         """
         if not rows:
             return {}
+        suspects = self._compiled.suspects(rows)
+        if self._monotonic() >= self._whole_at:
+            broken = self.judged(rows)
+            self._whole_at = self._monotonic() + WHOLE_EVERY
+            if broken.keys() - set(suspects):
+                _log.error(
+                    "the quick look at rows of %s missed what breaks %s", self.name, sorted(set(broken.values()))
+                )
+            return broken
+        if not suspects:
+            return {}
+        return {suspects[place]: rule for place, rule in self.judged([rows[each] for each in suspects]).items()}
+
+    def judged(self, rows: list[Mapping[str, Any]]) -> dict[int, str]:
+        """What `broken` says, by Great Expectations alone."""
         batch = self._definition.get_batch({"dataframe": self._table(rows)})
         if batch.validate(self._suite, result_format="BOOLEAN_ONLY").success:
             return {}
