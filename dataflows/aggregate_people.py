@@ -12,7 +12,7 @@ from dataflows.aggregates.people import ONCE_KNOWN, Fact, User
 from dataflows.aggregates.population import Move, Standing, standing_of
 from dataflows.aggregates.segments import segment_of, turn_of
 from dataflows.aggregates.sessions import Derived
-from dataflows.events import Outcome, Placed
+from dataflows.events import DAY, Outcome, Placed
 from dataflows.identities import Identities
 from dataflows.population import Population, population_commands
 from dataflows.stages import Aggregated, Command, Enriched, Row
@@ -48,6 +48,7 @@ class FoldPeople:
         open_partition: what a partition's users are kept with.
         committed: by partition, the offset up to which earlier commits counted the events.
         cart_idle: microseconds without a change after which a cart is abandoned.
+        state_ttl: microseconds without an event after which a user is forgotten; 0: never.
         history: whether the events are those of a file: each is judged as of when it happened, and its offset is a
             place in the file, so that what was committed guards it and not the offset that a user has in the stream.
     """
@@ -59,10 +60,11 @@ class FoldPeople:
         committed: Mapping[int, int],
         *,
         cart_idle: int,
+        state_ttl: int = 0,
         history: bool = False,
     ) -> None:
         self._users, self._open, self._committed = users, open_partition, committed
-        self._cart_idle, self._history = cart_idle, history
+        self._cart_idle, self._state_ttl, self._history = cart_idle, state_ttl, history
         self._partition: int | None = None
 
     def fold(self, batches: list[Enriched], now: int) -> list[Aggregated]:
@@ -125,14 +127,14 @@ class FoldPeople:
                 yield key, user, newest
 
     def expire(self, now: int) -> list[Aggregated]:
-        """What other partitions tell, and the rows of the users for whom a tile left a window since."""
+        """What other partitions tell, and what time changed for the users who were due; some of them are forgotten."""
         if self._partition is None:
             return []
         self._users.shrink()
         results = self._hear(now)
         if due := self._due.until(now):
             result = Aggregated((self._partition,))
-            self._emit(result, _untouched(self._users.load(due)), now)
+            self._emit(result, _untouched(self._users.load(due)), now, timed=True)
             results.append(result)
         return results
 
@@ -149,38 +151,90 @@ class FoldPeople:
         result.commands += self._identities.taken()
         return [result]
 
-    def _emit(self, result: Aggregated, users: Iterable[Touched], now: int) -> None:
+    def _emit(self, result: Aggregated, users: Iterable[Touched], now: int, *, timed: bool = False) -> None:
+        """Put the rows of some users into a commit: whole ones, or, if only time passed, what that changes.
+
+        A row that only time changed leaves the stored state as it is, unless time changed that too. Its `row_at` is
+        then in the hash alone, with the row, and is read from there: see `dataflows.state.user_table`.
+        """
         assert self._partition is not None  # noqa: S101  # rows are some partition's
         due: dict[str, int | None] = {}
         moves: list[Move] = []
         cuts = self._population.cuts(now)
         for key, user, newest in users:
             person = whole(user, now)
-            values, *changes = person.row(now)
+            if timed and self._is_forgotten(user, person, now):
+                if user.row_at:  # else that was a moment ago, and is being stored
+                    self._forget(key, user, result, moves)
+                due[key] = None
+                continue
+            values, *changes = person.numbers(now) if timed else person.row(now)
             standing = _standing(user, person, values)
             segment, change = segment_of(person.last, standing, cuts, now, turn_of(key))
             values.update(segment)
             changes.append(change)
+            before = self._kept(user)
             if standing != user.standing:
                 moves.append((user.standing, standing))
                 user.standing = standing
-            cart = values["cart_items"]
-            if user.identity is not None:
-                # The cart is the person's, whatever id filled or bought it, and is told of under one id only.
-                user.sessions.settle(person.last.get("last_purchase_at", 0))
-                cart = [] if user.identity.is_counted_elsewhere() else cart
-            told, change = user.sessions.passed(now, cart, person.cart.updated_at, self._cart_idle)
+            told, change = self._passed(user, person, now)
             changes.append(change)
             if told:
                 result.commands += self._tell(key, told)
-            due[key] = min((at for at in changes if at is not None), default=None)
             user.row_at = max(user.row_at + 1, newest)
+            changes.append(self._forgotten_at(user, person, now))
+            due[key] = min((at for at in changes if at is not None), default=None)
+            state = None if timed and before == self._kept(user) else user.pack()
             # What is counted for somebody else from now on may leave a null where there was a value.
             omitted = ONCE_KNOWN if user.identity is None else frozenset()
-            result.rows.append(Row("user", key, user.row_at, values, user.pack(), omitted))
+            result.rows.append(Row("user", key, user.row_at, values, state, omitted, timed))
         result.commands += self._due.commands(due)
         result.commands += self._identities.commands()
         result.commands += population_commands(self._partition, moves)
+
+    @staticmethod
+    def _kept(user: User) -> tuple[Any, ...]:
+        """What passing time changes in a state; all else that it drops, it drops again at the next reading."""
+        return user.standing, user.sessions.settled
+
+    def _passed(self, user: User, person: User, now: int) -> tuple[list[Derived], int | None]:
+        """What follows from the user's sessions and cart, and when time brings more."""
+        sessions, identity, updated_at = user.sessions, user.identity, person.cart.updated_at
+        if identity is not None:
+            # The cart is the person's, whatever id filled or bought it, and is told of under one id only.
+            sessions.settle(person.last.get("last_purchase_at", 0))
+        open_cart = updated_at is not None and updated_at > sessions.settled_at
+        if open_cart and not (identity is not None and identity.is_counted_elsewhere()):
+            return sessions.passed(now, person.cart.items(), updated_at, self._cart_idle)
+        return sessions.passed(now, [], updated_at, self._cart_idle)
+
+    def _forgotten_at(self, user: User, person: User, now: int) -> int | None:
+        """When the user is to be forgotten unless something comes; None: never.
+
+        Not within a day, however old the newest event is: more may be on its way, from another partition or a file.
+        """
+        if not self._state_ttl or user.is_consent_withheld() or person.is_consent_withheld():
+            return None
+        return max(user.heard_of_at() + self._state_ttl, now + DAY)
+
+    def _is_forgotten(self, user: User, person: User, now: int) -> bool:
+        """Whether it is time to forget the user; while history is read nobody is, since more of it may come."""
+        if not user.row_at:
+            return True
+        if not self._state_ttl or self._history or now < user.heard_of_at() + self._state_ttl:
+            return False
+        return not (user.is_consent_withheld() or person.is_consent_withheld())
+
+    def _forget(self, key: str, user: User, result: Aggregated, moves: list[Move]) -> None:
+        """Everything of the user goes with the commit: features, state, share in the population.
+
+        An event that comes at this moment is folded before, and then this does not happen, or after, into nothing: the
+        commits of a partition keep their order.
+        """
+        if user.standing is not None:
+            moves.append((user.standing, None))
+        self._users.renew(key)
+        result.forgotten.append(("user", key))
 
 
 def _untouched(users: Mapping[str, User]) -> Iterator[Touched]:

@@ -94,7 +94,7 @@ def backfill(
         # came into a file by way of the stream is seen in the stream.
         with renewing(leases):
             in_stream = ids_in_stream(edges.stream, clock(), round(settings.max_skew * 1_000_000))
-            builds = _builds(settings, edges, partitions)
+            builds = _builds(settings, edges, partitions, partial(renew, leases))
             settle_memory()
         for file in files:
             with renewing(leases):
@@ -150,8 +150,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _builds(settings: FlowSettings, edges: Edges, partitions: Sequence[int]) -> Mapping[str, Build]:
-    """The pipelines of both flows, to be given their ends and where they are in the file.
+def _builds(
+    settings: FlowSettings, edges: Edges, partitions: Sequence[int], alive: Callable[[], None]
+) -> Mapping[str, Build]:
+    """The pipelines of both flows, to be given their ends and where they are in the file; `alive` renews the leases.
 
     This is the one place where it is said what follows from history beside features: nothing. Whatever a flow comes to
     be given that sets off a mail or an event of its own, it is not given here.
@@ -165,7 +167,7 @@ def _builds(settings: FlowSettings, edges: Edges, partitions: Sequence[int]) -> 
             received,
             store,
             validate=validate["items"],
-            aggregate=lambda: Aggregate(fold_items(committed, True), clock),
+            aggregate=lambda: Aggregate(fold_items(committed, True), clock, alive=alive),
             gate=gates["items"],
         ),
         "people": lambda received, store, committed: people.build(
@@ -173,7 +175,7 @@ def _builds(settings: FlowSettings, edges: Edges, partitions: Sequence[int]) -> 
             store,
             validate=validate["people"],
             look_up=CatalogueFacts(client, monotonic),
-            aggregate=lambda: Aggregate(fold_people(committed, history=True), clock),
+            aggregate=lambda: Aggregate(fold_people(committed, history=True), clock, alive=alive),
             gate=gates["people"],
         ),
     }

@@ -3,13 +3,16 @@
 Great Expectations costs some tens of milliseconds a validation, however many rows it looks at, so the rows of all
 partitions of a micro-batch are judged in one table an entity. A row that breaks a rule goes to the dead letters with
 the rule's name, and the others go on; its state is stored all the same, so that nothing is lost that the events said.
+
+Rows that only time changed bring only what time changes. They are a table of their own, judged by those expectations of
+the same suite that are about nothing else.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from dataflows.stages import Aggregated, Row
 
@@ -25,25 +28,30 @@ class Verdict(Protocol):
         """
 
 
+NONE: Final[Mapping[str, Verdict]] = {}
+
+
 class Gate:
     """The verdicts of a flow, one an entity.
 
     Args:
         verdicts: by entity.
+        timed: by entity, of rows that only time changed.
     """
 
-    def __init__(self, verdicts: Mapping[str, Verdict]) -> None:
-        self._verdicts = verdicts
+    def __init__(self, verdicts: Mapping[str, Verdict], timed: Mapping[str, Verdict] = NONE) -> None:
+        self._verdicts = {False: verdicts, True: timed}
 
     def __call__(self, batches: list[Aggregated]) -> list[Aggregated]:
         """The micro-batches with the rows that broke a rule set aside."""
-        places: defaultdict[str, list[tuple[Aggregated, Row]]] = defaultdict(list)
+        places: defaultdict[tuple[str, bool], list[tuple[Aggregated, Row]]] = defaultdict(list)
         for batch in batches:
             for row in batch.rows:
-                places[row.entity].append((batch, row))
+                places[row.entity, row.timed].append((batch, row))
         held: set[int] = set()
-        for entity, placed in places.items():
-            for position, rule in self._verdicts[entity].broken([_record(row) for _, row in placed]).items():
+        for (entity, timed), placed in places.items():
+            verdict = self._verdicts[timed][entity]
+            for position, rule in verdict.broken([_record(row) for _, row in placed]).items():
                 batch, row = placed[position]
                 batch.quarantined.append((row, rule))
                 held.add(id(row))

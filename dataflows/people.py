@@ -17,17 +17,16 @@ from dataflows.aggregate_people import FoldPeople, Partition
 from dataflows.aggregates.people import User
 from dataflows.derived import open_derived, silence
 from dataflows.enrich import LookUp, enrich
-from dataflows.events import SECOND
+from dataflows.events import DAY, SECOND
 from dataflows.gate import Gate
 from dataflows.identities import Identities
 from dataflows.inbox import Inbox
 from dataflows.population import Population, population_counts
 from dataflows.settings import FlowSettings, flow_settings
 from dataflows.stages import Aggregated, Enriched, Received
-from dataflows.state import CatalogueFacts, StateTable, entity_states
+from dataflows.state import CatalogueFacts, user_states, user_table
 from dataflows.validate import Validate
 from dataflows.wiring import wire
-from feature_repo.layout import USER
 
 DUE_KEY = "inlay:due:{}"
 
@@ -62,13 +61,13 @@ def folds(client: redis.Redis, settings: FlowSettings, partitions: int) -> Calla
         partitions: how many the stream has.
     """
     cache = max(settings.state_cache, 2 * settings.batch_events)
-    read = entity_states(client, USER)
-    users = StateTable(read, User.unpack, User, cache)
+    read = user_states(client)
+    users = user_table(read, cache)
     derived = open_derived(settings)
     population = Population(population_counts(client, range(partitions)))
 
     def stored(keys: Collection[str]) -> dict[str, User]:
-        return StateTable(read, User.unpack, User, 0).peek(keys)
+        return user_table(read, 0).peek(keys)
 
     def make(committed: Mapping[int, int], *, history: bool = False) -> FoldPeople:
         def open_partition(number: int) -> Partition:
@@ -80,7 +79,12 @@ def folds(client: redis.Redis, settings: FlowSettings, partitions: int) -> Calla
             )
 
         return FoldPeople(
-            users, open_partition, committed, cart_idle=round(settings.cart_idle * SECOND), history=history
+            users,
+            open_partition,
+            committed,
+            cart_idle=round(settings.cart_idle * SECOND),
+            state_ttl=round(settings.state_ttl * DAY),
+            history=history,
         )
 
     return make

@@ -44,6 +44,7 @@ SETTINGS: Final = (
     Setting("INLAY_BATCH_EVENTS", int, "40000", "most events in one micro-batch"),
     Setting("INLAY_BATCH_WAIT", float, "0.2", "seconds between micro-batches while the load is low"),
     Setting("INLAY_STATE_CACHE", int, "100000", "decoded states kept in memory, a flow"),
+    Setting("INLAY_STATE_TTL", float, "730", "days without an event after which a user is forgotten; 0: never"),
     Setting("INLAY_SEEN_EVENTS", int, "131072", "event ids the items flow remembers, a partition"),
     Setting(
         "INLAY_LEASE", float, "10", "seconds after which the partitions of a process that went silent may be taken"
@@ -77,6 +78,7 @@ class FlowSettings(Struct, frozen=True):
     batch_events: int
     batch_wait: float
     state_cache: int
+    state_ttl: float
     seen_events: int
     lease: float
     refused_run: int

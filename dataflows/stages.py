@@ -35,15 +35,18 @@ class Row(Struct, frozen=True, gc=False):
     """The features of one entity as of `at` (microseconds), and the state they were read from.
 
     Attributes:
+        state: None if the one that is stored is to stay.
         omitted: features that need not be written where they are None, since they never had a value before.
+        timed: whether `values` are only those features of the entity that time alone changes, and it alone did.
     """
 
     entity: str
     key: str
     at: int
     values: dict[str, Any]
-    state: bytes
+    state: bytes | None
     omitted: frozenset[str] = frozenset()
+    timed: bool = False
 
 
 Command = tuple[Any, ...]
@@ -64,6 +67,7 @@ class Aggregated(Struct):
         refused: the events that go to the dead letters, with their partition and offset.
         rows: the rows to be stored.
         quarantined: rows that the gate held back: the row, and the name of the expectation it broke.
+        forgotten: entities, with their keys, of which everything is deleted.
         commands: what else the flow keeps: due times, visits, ids it has seen.
     """
 
@@ -74,4 +78,5 @@ class Aggregated(Struct):
     refused: Sequence[tuple[int, int, Refused]] = ()
     rows: list[Row] = field(default_factory=list)
     quarantined: list[tuple[Row, str]] = field(default_factory=list)
+    forgotten: list[tuple[str, str]] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)

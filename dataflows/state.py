@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import redis
 
-from dataflows.aggregates.people import Fact
+from dataflows.aggregates.people import Fact, User
 from dataflows.transaction import ask
-from feature_repo.layout import ITEM, EntityLayout
+from feature_repo.layout import ITEM, USER, EntityLayout, read_stamp
 
 State = TypeVar("State")
+Packed = TypeVar("Packed")
 FOUND_FOR: Final = 30.0
 MISSING_FOR: Final = 1.0
 MOST_FACTS: Final = 200_000
@@ -30,6 +31,42 @@ def entity_states(client: redis.Redis, layout: EntityLayout) -> ReadStates:
         return [state.read(raw) for raw in ask(client, [layout.hget(key, state.name) for key in keys])]
 
     return read
+
+
+class Stored(NamedTuple):
+    """A user's state as it is stored, and the time of the newest row in microseconds.
+
+    That may be newer than what the state says: rows that only time changed leave the state as it was.
+    """
+
+    packed: bytes
+    row_at: int
+
+
+ReadUsers: TypeAlias = Callable[[list[str]], Sequence[Stored | None]]
+
+
+def user_states(client: redis.Redis) -> ReadUsers:
+    """How users are read: their states, and of when their rows are, in one pipelined call."""
+    state = USER.columns["state"]
+
+    def read(keys: list[str]) -> list[Stored | None]:
+        found = ask(client, [USER.hmget_stamped(key, state.name, "user_activity") for key in keys])
+        states = ((state.read(raw), stamp) for raw, stamp in found)
+        return [packed and Stored(packed, read_stamp(stamp) if stamp else 0) for packed, stamp in states]
+
+    return read
+
+
+def user_table(read: ReadUsers, capacity: int, kind: type[User] = User) -> StateTable[User]:
+    """The users behind `read`, each with the time of the newest row, so that the next one is newer."""
+
+    def unpack(stored: Stored) -> User:
+        user = kind.unpack(stored.packed)
+        user.row_at = max(user.row_at, stored.row_at)
+        return user
+
+    return StateTable(read, unpack, kind, capacity)
 
 
 def visit_states(client: redis.Redis) -> ReadStates:
@@ -55,9 +92,15 @@ class StateTable(Generic[State]):
     """
 
     def __init__(
-        self, read: ReadStates, unpack: Callable[[bytes], State], new: Callable[[], State], capacity: int
+        self,
+        read: Callable[[list[str]], Sequence[Packed | None]],
+        unpack: Callable[[Packed], State],
+        new: Callable[[], State],
+        capacity: int,
     ) -> None:
-        self._read, self._unpack, self._new, self._capacity = read, unpack, new, capacity
+        self._read: Callable[[list[str]], Sequence[Any]] = read
+        self._unpack: Callable[[Any], State] = unpack
+        self._new, self._capacity = new, capacity
         self._states: OrderedDict[str, State] = OrderedDict()
 
     def load(self, keys: Collection[str]) -> dict[str, State]:
@@ -79,6 +122,10 @@ class StateTable(Generic[State]):
         for key, packed in zip(missing, self._read(missing) if missing else (), strict=True):
             found[key] = self._new() if packed is None else self._unpack(packed)
         return found
+
+    def renew(self, key: str) -> None:
+        """Put a state of a key never seen in the place of one that is being deleted, which Redis may hold still."""
+        self._states[key] = self._new()
 
     def shrink(self) -> None:
         """Forget the least recently used states beyond the capacity; everything must have been stored before."""

@@ -92,7 +92,10 @@ class Store:
         for row in batch.rows:
             packed(self._layouts[row.entity].hset(row.key, row.values, row.at, state=row.state, omitted=row.omitted))
         for row, _ in batch.quarantined:
-            packed(self._layouts[row.entity].hset(row.key, {}, row.at, state=row.state))
+            if row.state is not None:
+                packed(self._layouts[row.entity].hset(row.key, {}, row.at, state=row.state))
+        for entity, key in batch.forgotten:
+            add("DEL", self._layouts[entity].key(key))
         for command in batch.commands:
             add(*command)
         now = self._clock()
@@ -116,6 +119,8 @@ class Store:
             ROWS.labels(self._flow, entity, "stored").inc(number)
         for row, _ in batch.quarantined:
             ROWS.labels(self._flow, row.entity, "quarantined").inc()
+        for entity, _ in batch.forgotten:
+            ROWS.labels(self._flow, entity, "forgotten").inc()
         COMMITTED_AT.labels(self._flow).set(self._clock() / 1_000_000)
 
 

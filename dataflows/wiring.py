@@ -6,10 +6,12 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import redis
 from msgspec import Struct
 
+from dataflows.aggregates.people import TIMED
 from dataflows.connectors import Stream, StreamError, open_stream
 from dataflows.connectors.letters import DeadLetters, open_letters
 from dataflows.connectors.redis_streams import connect
@@ -21,6 +23,9 @@ from dataflows.settings import FlowSettings, split_query
 from dataflows.store import Store, StoreSink
 from dataflows.validate import Validate
 from expectations.verdict import load_verdict
+
+TIMED_OF: Final = {"user": TIMED}
+"""The features of an entity that time alone changes, where there are rows of nothing else."""
 
 
 def clock() -> int:
@@ -61,7 +66,10 @@ def open_edges(settings: FlowSettings) -> Edges:
 
 def make_gate(entities: Sequence[str]) -> Gate:
     """The gate for the rows of some entities; each has a suite of expectations."""
-    return Gate({entity: load_verdict(entity) for entity in entities})
+    return Gate(
+        {entity: load_verdict(entity) for entity in entities},
+        {entity: load_verdict(entity, TIMED_OF[entity]) for entity in entities if entity in TIMED_OF},
+    )
 
 
 def make_validate(settings: FlowSettings) -> Validate:

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -124,12 +124,13 @@ def _column(values: list[Any]) -> Any:
 
 def _columns_looked_at(suite: Mapping[str, Any]) -> frozenset[str]:
     """The columns whose values some expectation of the suite looks at."""
-    found: set[str] = set()
-    for expectation in suite["expectations"]:
-        kwargs = expectation["kwargs"]
-        found.update(kwargs.get("column_list", ()))
-        found.update(kwargs[name] for name in ("column", "column_A", "column_B") if name in kwargs)
-    return frozenset(found)
+    return frozenset().union(*map(_columns_of, suite["expectations"]))
+
+
+def _columns_of(expectation: Mapping[str, Any]) -> frozenset[str]:
+    kwargs = expectation["kwargs"]
+    named = (kwargs[name] for name in ("column", "column_A", "column_B") if name in kwargs)
+    return frozenset((*kwargs.get("column_list", ()), *named))
 
 
 def load_suite(entity: str) -> dict[str, Any]:
@@ -138,9 +139,21 @@ def load_suite(entity: str) -> dict[str, Any]:
     return suite
 
 
-def load_verdict(entity: str) -> SuiteVerdict:
-    """What judges the rows of an entity."""
-    return SuiteVerdict(load_suite(entity))
+def load_verdict(entity: str, only: Collection[str] | None = None) -> SuiteVerdict:
+    """What judges the rows of an entity; with `only`, rows that have no other columns than those and the key."""
+    suite = load_suite(entity)
+    return SuiteVerdict(suite if only is None else restricted(suite, {"key", *only}))
+
+
+def restricted(suite: Mapping[str, Any], columns: Collection[str]) -> dict[str, Any]:
+    """The expectations of a suite that are about some columns alone, and that there are no others."""
+    kept = []
+    for expectation in suite["expectations"]:
+        if "column_set" in expectation["kwargs"]:
+            kept.append({**expectation, "kwargs": {**expectation["kwargs"], "column_set": sorted(columns)}})
+        elif _columns_of(expectation) <= set(columns):
+            kept.append(expectation)
+    return {**suite, "expectations": kept}
 
 
 def _why(result: Any) -> str:

@@ -69,6 +69,12 @@ class Column(NamedTuple):
         return None if kind == "unix_timestamp_val" and found == INT64_MIN else found
 
 
+def read_stamp(raw: bytes) -> int:
+    """The time of a row, in microseconds, from the bytes that Feast keeps it in."""
+    stamp = Timestamp.FromString(raw)
+    return int(stamp.seconds) * SECOND + int(stamp.nanos) // 1000
+
+
 NOTHING: Final = b"$0\r\n\r\n"
 _LENGTHS: Final = tuple(b"$%d\r\n" % length for length in range(1024))
 
@@ -189,6 +195,11 @@ class EntityLayout:
         """The command that reads one feature of an entity, `HGET key field`, as Redis reads it."""
         return b"".join((b"*3\r\n$4\r\nHGET\r\n", bulk(self.key(key)), bulk(self.columns[name].field)))
 
+    def hmget_stamped(self, key: str, name: str, view: str) -> bytes:
+        """The command that reads a feature of an entity and the time of its row of a view: `HMGET key field field`."""
+        fields = bulk(self.columns[name].field) + bulk(self.stamps[view])
+        return b"".join((b"*4\r\n$5\r\nHMGET\r\n", bulk(self.key(key)), fields))
+
     def _plan(self, names: tuple[str, ...], omitted: frozenset[str]) -> _Plan:
         columns = [self.columns[name] for name in names]
         views = dict.fromkeys(column.view for column in columns)
@@ -211,8 +222,7 @@ class EntityLayout:
             if name := self._names.get(field):
                 values[name] = self.columns[name].read(raw)
             elif view := self._views.get(field):
-                stamp = Timestamp.FromString(raw)
-                times[view] = stamp.seconds * SECOND + stamp.nanos // 1000
+                times[view] = read_stamp(raw)
         return values, times
 
 

@@ -43,6 +43,9 @@ LATE: Final = HORIZON * DAY
 NAMES: Final = {
     window: tuple(f"{kind}_{window}" for kind in KINDS) for level in USER_LEVELS for window, _ in level.windows
 }
+NUMBERS: Final = (*(name for names in NAMES.values() for name in names), "spend_30d", "spend_90d", "orders_90d")
+TIMED: Final = (*NUMBERS, "rfm_recency", "rfm_frequency", "rfm_monetary", "segment", "lifecycle")
+"""Features that time alone changes; all others change by events only."""
 MOMENTS: Final = (*LAST.values(), "first_seen_at")
 PROFILE: Final = (*TRAITS, *CONSENTS)
 ONCE_KNOWN: Final = frozenset((*MOMENTS, *PROFILE, "cart_updated_at", "rfm_recency", "rfm_frequency", "rfm_monetary"))
@@ -133,13 +136,7 @@ class User:
 
     def row(self, now: int) -> tuple[dict[str, Any], int | None]:
         """Every feature of the user at `now`, and when the next number will change by itself."""
-        counts, due = self.tiles.totals(now)
-        values: dict[str, Any] = {}
-        for window, totals in counts.items():
-            values.update(zip(NAMES[window], totals, strict=True))
-        values["spend_30d"] = self.orders.spend(now, 30)
-        values["spend_90d"] = self.orders.spend(now, 90)
-        values["orders_90d"] = self.orders.count(now, 90)
+        values, due = self.numbers(now)
         last = self.last
         for moment in MOMENTS:
             values[moment] = last[moment] // SECOND if moment in last else None
@@ -154,10 +151,38 @@ class User:
         profile = self.profile
         for name in PROFILE:
             values[name] = profile[name][1] if name in profile else None
-        order_due = self.orders.due(now)
+        return values, due
+
+    def numbers(self, now: int) -> tuple[dict[str, Any], int | None]:
+        """The features that fall with time, `NUMBERS`, at `now`, and when the next of them will."""
+        counts, due = self.tiles.totals(now)
+        values: dict[str, Any] = {}
+        for window, totals in counts.items():
+            values.update(zip(NAMES[window], totals, strict=True))
+        orders = self.orders
+        values["spend_30d"] = orders.spend(now, 30)
+        values["spend_90d"] = orders.spend(now, 90)
+        values["orders_90d"] = orders.count(now, 90)
+        order_due = orders.due(now)
         if order_due is not None and (due is None or order_due < due):
             due = order_due
         return values, due
+
+    def heard_of_at(self) -> int:
+        """When something last came of the user, or of who counts for the user (microseconds); 0 if nothing ever did.
+
+        Rows are never older than the newest event: `row_at` is later than that by a microsecond a row at most.
+        """
+        identity = self.identity
+        if identity is None:
+            return self.row_at
+        parts = (part.newest for part in identity.parts.values())
+        links = (at for at, _ in identity.links.pairs)
+        return max((self.row_at, *parts, *links, *identity.targets.values()))
+
+    def is_consent_withheld(self) -> bool:
+        """Whether the user said no to something: that must outlive all that is known otherwise."""
+        return any(self.profile.get(name, (0, None))[1] is False for name in CONSENTS)
 
     def pack(self) -> bytes:
         """The state as bytes: msgpack, the version first."""

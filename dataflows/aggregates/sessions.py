@@ -147,6 +147,11 @@ class Sessions:
         """The person bought, under whatever id: what lay in the cart then is not left behind."""
         self.settled_at = max(bought_at, self.settled_at)
 
+    @property
+    def settled(self) -> tuple[int, bool]:
+        """What time changes in here: up to when the cart is settled, and whether the session was told to be over."""
+        return self.settled_at, bool(self.known) and self.known[-1].ended
+
     def passed(
         self, now: int, cart_items: list[str], cart_updated_at: int | None, idle: int
     ) -> tuple[list[Derived], int | None]:

@@ -28,7 +28,7 @@ from dataflows.people import DUE_KEY
 from dataflows.population import Population, population_counts
 from dataflows.settings import with_query
 from dataflows.stages import Enriched, Validated
-from dataflows.state import StateTable, entity_states
+from dataflows.state import StateTable, user_states, user_table
 from dataflows.store import Store
 from feature_repo.layout import USER
 from tests.integration.stand import PARTITIONS
@@ -75,8 +75,8 @@ def clock() -> int:
 def people_in_process(url: str, lease: Lease, capacity: int) -> PeopleInProcess:
     """The people flow on the Redis at `url`, with nothing in memory yet."""
     client = connect(url)
-    users = StateTable(entity_states(client, USER), User.unpack, User, capacity)
-    stored = StateTable(entity_states(client, USER), User.unpack, User, 0).peek
+    users = user_table(user_states(client), capacity)
+    stored = user_table(user_states(client), 0).peek
     population = Population(population_counts(client, range(PARTITIONS)))
     derived = DerivedStream("derived", PARTITIONS)
 

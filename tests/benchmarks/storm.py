@@ -3,10 +3,12 @@
 Each of them viewed one item within the same five minutes, an hour ago: at the next full five minutes that tile leaves
 their `1h` window. Measured twice, at two such moments: with others' events coming at a steady rate, and with a backlog
 of others' events that the flow works off as fast as it can. Takes ten minutes, most of them spent waiting.
+`STORM_SHARE=0.2` in the environment makes it that share as large, to try something out.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -22,19 +24,20 @@ from tests.benchmarks.crowd import ITEMS, clock
 from tests.benchmarks.figures import Figure
 from tests.integration.stand import PARTITIONS, Stand
 
-USERS: Final = 100_000
+SHARE: Final = float(os.environ.get("STORM_SHARE", "1"))
+USERS: Final = round(100_000 * SHARE)
 OTHERS: Final = 25_000
 TILE: Final = 5 * MINUTE
 TILES_BEFORE: Final = 13
 """A view counts while its tile is one of the last twelve or the current one: it leaves thirteen tiles after its own."""
 
-SET_UP: Final = 110.0
+SET_UP: Final = 35.0 + 75.0 * SHARE
 """Seconds before the moment at which the views of the crowd must be on their way."""
 BESIDE: Final = 15.0
 """Seconds before and after the storm that it is compared with."""
 STEADY: Final = 5000
 STEADY_CHUNK: Final = 0.1
-BACKLOG: Final = 2_000_000
+BACKLOG: Final = 400_000 + round(1_600_000 * SHARE)
 RUN: Final = 8
 """Events of one user that come one after another, as in a visit."""
 POLL: Final = 0.1

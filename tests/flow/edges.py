@@ -93,7 +93,7 @@ def people(
         validate=parts.validate,
         look_up=lambda item_ids: {item_id: fact for item_id, fact in FACTS.items() if item_id in item_ids},
         aggregate=lambda: Aggregate(next(folds), clock, wall),
-        gate=Gate({"user": verdict or NoneBroken()}),
+        gate=Gate({"user": verdict or NoneBroken()}, {"user": verdict or NoneBroken()}),
     )
 
 

@@ -25,7 +25,7 @@ from dataflows.identities import Identities
 from dataflows.inbox import Inbox
 from dataflows.population import POPULATION_KEY, Population
 from dataflows.stages import Aggregated, Received, Validated
-from dataflows.state import ReadStates, StateTable, visit_key
+from dataflows.state import ReadStates, StateTable, Stored, user_table, visit_key
 from dataflows.validate import Validate
 from feature_repo.layout import USER
 from tests.given import FACTS, NOW
@@ -51,6 +51,7 @@ class Committed:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
         self.states: dict[tuple[str, str], bytes] = {}
+        self.stamps: dict[tuple[str, str], int] = {}
         self.offsets: dict[int, int] = {}
         self.outcomes: Counter[str] = Counter()
         self.received = 0
@@ -72,8 +73,16 @@ class Committed:
             place = (row.entity, row.key)
             before = self.rows.get(place, (-1, {}))
             assert row.at > before[0], f"the row of {place} is of {row.at}, there is one of {before[0]}"
+            if values is not None:
+                assert not row.timed or set(before[1]) > set(values), f"{place} has no row that time could change"
+                values = {**before[1], **values} if row.timed else values
+                self.stamps[place] = row.at
             self.rows[place] = (row.at, before[1] if values is None else values)
-            self.states[place] = row.state
+            if row.state is not None:
+                self.states[place] = row.state
+        for place in batch.forgotten:
+            for kept in (self.rows, self.states, self.stamps):
+                kept.pop(place, None)
         self.quarantined += [(row.key, rule) for row, rule in batch.quarantined]
         self.letters += [(partition, offset) for partition, offset, _ in batch.refused]
         for command, key, *arguments in batch.commands:
@@ -117,6 +126,13 @@ class Committed:
         """How a table reads the states of an entity."""
         return lambda keys: [self.states.get((entity, key)) for key in keys]
 
+    def users(self, keys: list[str]) -> list[Stored | None]:
+        """How a table reads users."""
+        places = [("user", key) for key in keys]
+        return [
+            Stored(self.states[place], self.stamps.get(place, 0)) if place in self.states else None for place in places
+        ]
+
     def visits(self, users: list[str]) -> list[bytes | None]:
         """How a table reads visits."""
         return [self.texts.get(visit_key(user)) for user in users]
@@ -140,7 +156,7 @@ class Committed:
 
     def stored(self, keys: Collection[str]) -> dict[str, User]:
         """The users as they are stored."""
-        return StateTable(self.read("user"), User.unpack, User, 0).peek(keys)
+        return user_table(self.users, 0).peek(keys)
 
     def values(self, *, whole: bool = False) -> dict[tuple[str, str], dict[str, Any]]:
         """The rows without their times, which depend on how events were batched.
@@ -179,10 +195,12 @@ class People:
         capacity: int = MANY,
         commit: Callable[[Aggregated], None] | None = None,
         owned: Collection[int] | None = None,
+        state_ttl: int = 0,
+        history: bool = False,
     ) -> None:
         self.clock, self.commit = clock, commit or committed.commit
         self.validate = Validate(clock, 300_000_000, MANY)
-        users = StateTable(committed.read("user"), user.unpack, user, capacity)
+        users = user_table(committed.users, capacity, user)
         places = {partition: committed.offsets.get(partition, -1) for partition in range(partitions)}
         population = Population(lambda: committed.population(partitions))
         self.folds = {
@@ -196,6 +214,8 @@ class People:
                 ),
                 places,
                 cart_idle=HOUR,
+                state_ttl=state_ttl,
+                history=history,
             )
             for partition in (range(partitions) if owned is None else owned)
         }

@@ -129,8 +129,8 @@ def live_items(committed: Committed, parts: Parts) -> Items:
 
 
 def old_people(committed: Committed, parts: Parts, places: dict[int, int], commit: Callable[..., None]) -> People:
-    def fold(users: Any, open_partition: Any, _: Any, *, cart_idle: int) -> FoldPeople:
-        return parts.people(users, open_partition, places, cart_idle=cart_idle, history=True)
+    def fold(users: Any, open_partition: Any, _: Any, **settings: Any) -> FoldPeople:
+        return parts.people(users, open_partition, places, **settings | {"history": True})
 
     return People(committed, Clock(), PARTITIONS, user=parts.user, fold=fold, commit=commit)  # type: ignore[arg-type]
 
@@ -238,8 +238,8 @@ def items_without_history(*states: Any, history: bool) -> FoldItems:
     return FoldItems(*states)
 
 
-def people_without_history(*states: Any, cart_idle: int, history: bool) -> FoldPeople:
-    return FoldPeople(*states, cart_idle=cart_idle)
+def people_without_history(*states: Any, **settings: Any) -> FoldPeople:
+    return FoldPeople(*states, **settings | {"history": False})
 
 
 def skips_all_ids(stream: Any, now: int, max_skew: int) -> Ids:

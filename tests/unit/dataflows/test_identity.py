@@ -352,7 +352,10 @@ class DueAsItself:
 
     def __init__(self, user: User, now: int) -> None:
         self.user, self.both = user, merging.whole(user, now)
-        self.cart, self.last = self.both.cart, self.both.last
+        self.cart, self.last, self.is_consent_withheld = self.both.cart, self.both.last, user.is_consent_withheld
 
     def row(self, now: int) -> Any:
         return self.both.row(now)[0], self.user.row(now)[1]
+
+    def numbers(self, now: int) -> Any:
+        return self.both.numbers(now)[0], self.user.numbers(now)[1]

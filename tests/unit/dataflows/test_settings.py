@@ -33,6 +33,7 @@ def test_without_a_word_every_setting_has_its_default() -> None:
         batch_events=40_000,
         batch_wait=0.2,
         state_cache=100_000,
+        state_ttl=730.0,
         seen_events=131_072,
         lease=10.0,
         refused_run=10_000,
