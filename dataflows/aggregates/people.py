@@ -50,6 +50,13 @@ MOMENTS: Final = (*LAST.values(), "first_seen_at")
 PROFILE: Final = (*TRAITS, *CONSENTS)
 ONCE_KNOWN: Final = frozenset((*MOMENTS, *PROFILE, "cart_updated_at", "rfm_recency", "rfm_frequency", "rfm_monetary"))
 """Features that, once they have a value, have one for good; until then there is nothing to be written."""
+NOBODY: Final[Mapping[str, Any]] = {
+    **dict.fromkeys(NUMBERS, 0), "spend_30d": 0.0, "spend_90d": 0.0,
+    **dict.fromkeys(MOMENTS), "recent_items": [], "recent_at": [], "cart_items": [], "cart_updated_at": None,
+    "wishlist_items": [], "purchased_items": [], "top_categories": [], "top_category_weights": [],
+    "typical_price": None, **dict.fromkeys(PROFILE),
+}  # fmt: skip
+"""The row of somebody who never did anything, in the order of every row."""
 WISHES: Final = 100
 BOUGHT: Final = 200
 
@@ -136,37 +143,46 @@ class User:
 
     def row(self, now: int) -> tuple[dict[str, Any], int | None]:
         """Every feature of the user at `now`, and when the next number will change by itself."""
-        values, due = self.numbers(now)
-        last = self.last
-        for moment in MOMENTS:
-            values[moment] = last[moment] // SECOND if moment in last else None
-        newest = self.recent.newest()
-        values["recent_items"] = [item_id for item_id, _ in newest]
-        values["recent_at"] = [seen.at // SECOND for _, seen in newest]
-        values["cart_items"] = self.cart.items()
-        values["cart_updated_at"] = None if self.cart.updated_at is None else self.cart.updated_at // SECOND
-        values["wishlist_items"] = self.wishes.newest()
-        values["purchased_items"] = self.bought.newest(without=self.orders.refunded())
-        values["top_categories"], values["top_category_weights"], values["typical_price"] = taste(newest)
-        profile = self.profile
-        for name in PROFILE:
-            values[name] = profile[name][1] if name in profile else None
+        values = dict(NOBODY)
+        due = self._fill_in(values, now)
+        for moment, at in self.last.items():
+            values[moment] = at // SECOND
+        if self.recent.entries:
+            newest = self.recent.newest()
+            values["recent_items"] = [item_id for item_id, _ in newest]
+            values["recent_at"] = [seen.at // SECOND for _, seen in newest]
+            values["top_categories"], values["top_category_weights"], values["typical_price"] = taste(newest)
+        if self.cart.updated_at is not None:
+            values["cart_items"] = self.cart.items()
+            values["cart_updated_at"] = self.cart.updated_at // SECOND
+        if self.wishes.entries:
+            values["wishlist_items"] = self.wishes.newest()
+        if self.bought.entries:
+            values["purchased_items"] = self.bought.newest(without=self.orders.refunded())
+        for name, (_, value) in self.profile.items():
+            values[name] = value
         return values, due
 
     def numbers(self, now: int) -> tuple[dict[str, Any], int | None]:
         """The features that fall with time, `NUMBERS`, at `now`, and when the next of them will."""
+        values = {name: NOBODY[name] for name in NUMBERS}
+        return values, self._fill_in(values, now)
+
+    def _fill_in(self, values: dict[str, Any], now: int) -> int | None:
+        """Put the numbers that are not 0 into a row; when the next of them falls."""
         counts, due = self.tiles.totals(now)
-        values: dict[str, Any] = {}
         for window, totals in counts.items():
-            values.update(zip(NAMES[window], totals, strict=True))
+            if any(totals):
+                values.update(zip(NAMES[window], totals, strict=True))
         orders = self.orders
-        values["spend_30d"] = orders.spend(now, 30)
-        values["spend_90d"] = orders.spend(now, 90)
-        values["orders_90d"] = orders.count(now, 90)
-        order_due = orders.due(now)
-        if order_due is not None and (due is None or order_due < due):
-            due = order_due
-        return values, due
+        if orders.entries:
+            values["spend_30d"] = orders.spend(now, 30)
+            values["spend_90d"] = orders.spend(now, 90)
+            values["orders_90d"] = orders.count(now, 90)
+            order_due = orders.due(now)
+            if order_due is not None and (due is None or order_due < due):
+                due = order_due
+        return due
 
     def heard_of_at(self) -> int:
         """When something last came of the user, or of who counts for the user (microseconds); 0 if nothing ever did.

@@ -49,6 +49,10 @@ def _spans(levels: tuple[Level, ...]) -> tuple[tuple[int, int], ...]:
     return tuple((level.size, level.longest) for level in levels)
 
 
+NONE_OPEN: Final = -1
+"""No tile: the counts that the last event opened may be gone, or others may share them."""
+
+
 class Totals(NamedTuple):
     """What every window holds: counts by window name, one number a kind; and when the next tile leaves one."""
 
@@ -64,33 +68,46 @@ class Tiles:
         kinds: how many kinds are counted side by side.
     """
 
-    __slots__ = ("_spans", "grids", "kinds", "levels")
+    __slots__ = ("_open", "_opened", "_spans", "grids", "kinds", "levels")
 
     def __init__(self, levels: tuple[Level, ...], kinds: int) -> None:
         self.levels = levels
         self._spans = _spans(levels)
         self.kinds = kinds
         self.grids: list[dict[int, list[int]]] = [{} for _ in levels]
+        self._opened = NONE_OPEN
+        self._open: list[list[int]] = []
 
     def count(self, kind: int, at: int, now: int, times: int = 1) -> None:
         """Count an event of a kind at `at`; a level whose windows the event has left stays untouched."""
-        for (size, longest), grid in zip(self._spans, self.grids, strict=False):
+        tile = at // self._spans[0][0]
+        if tile != self._opened:
+            self._opened, self._open = tile, self._at(at, now)
+        for counts in self._open:
+            counts[kind] += times
+
+    def _at(self, at: int, now: int) -> list[list[int]]:
+        """The counts of the tiles of an event, one a level: what comes next has most often the same ones."""
+        found = []
+        for (size, longest), grid in zip(self._spans, self.grids, strict=True):
             tile = at // size
             counts = grid.get(tile)
-            if counts is not None:
-                counts[kind] += times
-            elif tile >= now // size - longest:
+            if counts is None:
+                if tile < now // size - longest:
+                    continue
                 counts = grid[tile] = [0] * self.kinds
-                counts[kind] = times
+            found.append(counts)
+        return found
 
     def totals(self, now: int) -> Totals:
         """The windows at `now`; tiles that no window will hold again are dropped on the way."""
         sums: dict[str, Sequence[int]] = {}
         due: int | None = None
         nothing = (0,) * self.kinds
-        for (size, windows), grid in zip(self.levels, self.grids, strict=False):
+        self._opened = NONE_OPEN
+        for (size, windows), grid in zip(self.levels, self.grids, strict=True):
             current = now // size
-            if len(grid) > 1:
+            if grid:
                 oldest = current - windows[-1][1]
                 for tile in [tile for tile in grid if tile < oldest]:
                     del grid[tile]
@@ -101,14 +118,14 @@ class Tiles:
                     sums[name] = nothing
                     continue
                 if len(inside) == 1:
-                    sums[name] = grid[inside[0]]
+                    (first,) = inside
+                    sums[name] = grid[first]
                 else:
-                    sums[name] = list(map(sum, zip(*map(grid.__getitem__, inside), strict=False)))
-                leaves = (min(inside) + tiles + 1) * size
+                    first = min(inside)
+                    sums[name] = list(map(sum, zip(*map(grid.__getitem__, inside), strict=True)))
+                leaves = (first + tiles + 1) * size
                 if due is None or leaves < due:
                     due = leaves
-            if len(grid) == 1 and not inside:
-                grid.clear()
         return Totals(sums, due)
 
     def hours(self) -> Iterator[tuple[int, list[int]]]:
@@ -117,6 +134,7 @@ class Tiles:
 
     def merge(self, other: Tiles) -> None:
         """Count what another counted as well; both have the same levels and kinds."""
+        self._opened = NONE_OPEN
         for grid, theirs in zip(self.grids, other.grids, strict=True):
             for tile, counts in theirs.items():
                 ours = grid.get(tile)
