@@ -14,6 +14,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 from msgspec import Struct
 
 PREFIX: Final = "INLAY_"
+SHORTEST_TTL: Final = 91
+"""Days after which every event of a user is late, so that it may be forgotten that it was seen."""
 
 
 class SettingError(ValueError):
@@ -97,6 +99,11 @@ def read_settings(environ: Mapping[str, str]) -> dict[str, Any]:
         if name.startswith(PREFIX) and name not in known:
             raise SettingError(f"{name} is no setting of Inlay; the README lists them (unset it, or mend its spelling)")
     values = {name.removeprefix(PREFIX).lower(): _read(setting, environ) for name, setting in known.items()}
+    if 0 < values["state_ttl"] < SHORTEST_TTL:
+        raise SettingError(
+            f"INLAY_STATE_TTL={values['state_ttl']:g} is shorter than the longest window of 90 days and its last tile, "
+            f"so that repeats would count again: write at least {SHORTEST_TTL}, or 0 to forget nobody"
+        )
     values["stream_url"] = values["stream_url"] or with_query(values["redis_url"], stream="events", partitions="8")
     values["dead_letters_url"] = values["dead_letters_url"] or with_query(values["redis_url"], stream="dead_letters")
     values["derived_url"] = values["derived_url"] or with_query(values["redis_url"], stream="derived", partitions="8")

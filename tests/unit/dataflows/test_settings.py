@@ -152,3 +152,10 @@ def test_keys_are_words_between_commas() -> None:
 def test_a_query_that_was_written_is_read_again(query: dict[str, str]) -> None:
     url: Any = with_query("redis://host:6379/0?old=1", **query)
     assert split_query(url) == ("redis://host:6379/0", query)
+
+
+def test_users_are_not_forgotten_before_their_events_are_late() -> None:
+    assert [read_settings({"INLAY_STATE_TTL": text})["state_ttl"] for text in ("", "0", "91")] == [730, 0, 91]
+    for text in ("1", "90.9"):
+        with pytest.raises(SettingError, match=f"^INLAY_STATE_TTL={text} is shorter than the longest window"):
+            read_settings({"INLAY_STATE_TTL": text})
