@@ -17,7 +17,9 @@ from dataflows.stages import Aggregated, Command
 Batch = TypeVar("Batch")
 
 TICK: Final = timedelta(seconds=1)
-EXPIRED_AT_ONCE: Final = 2000
+EXPIRED_AT_ONCE: Final = 500
+"""Keys a partition and tick: what more is due waits for the next one, so that events never wait for long."""
+_FIRST_TICK: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Fold(Protocol[Batch]):
@@ -48,7 +50,7 @@ class Aggregate(StatefulBatchLogic[Batch, Aggregated, None], Generic[Batch]):
         alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._fold, self._clock, self._wall, self._alive = fold, clock, wall, alive
-        self._next = wall() + TICK
+        self._next = self._tick()
 
     def on_batch(self, values: list[Batch]) -> tuple[Iterable[Aggregated], bool]:
         """Fold what arrived."""
@@ -58,12 +60,17 @@ class Aggregate(StatefulBatchLogic[Batch, Aggregated, None], Generic[Batch]):
     def on_notify(self) -> tuple[Iterable[Aggregated], bool]:
         """Emit what time changed."""
         self._alive()
-        self._next = self._wall() + TICK
+        self._next = self._tick()
         return self._fold.expire(self._clock()), StatefulBatchLogic.RETAIN
 
     def notify_at(self) -> datetime | None:
         """When to look again."""
         return self._next
+
+    def _tick(self) -> datetime:
+        """The next tick. All keys have the same ones, so that what they emit is one table for the gate to judge."""
+        now = self._wall()
+        return now + TICK - (now - _FIRST_TICK) % TICK
 
     def snapshot(self) -> None:
         """Nothing: see the class."""

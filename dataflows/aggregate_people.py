@@ -170,7 +170,8 @@ class FoldPeople:
                 continue
             values, *changes = person.numbers(now) if timed else person.row(now)
             standing = _standing(user, person, values)
-            segment, change = segment_of(person.last, standing, cuts, now, turn_of(key))
+            turn = 0 if standing is None else turn_of(key)
+            segment, change = segment_of(person.last, standing, cuts, now, turn)
             values.update(segment)
             changes.append(change)
             before = self._kept(user)
@@ -219,9 +220,8 @@ class FoldPeople:
 
     def _is_forgotten(self, user: User, person: User, now: int) -> bool:
         """Whether it is time to forget the user; while history is read nobody is, since more of it may come."""
-        if not user.row_at:
-            return True
-        if not self._state_ttl or self._history or now < user.heard_of_at() + self._state_ttl:
+        term = self._state_ttl
+        if not term or self._history or now < user.row_at + term or now < user.heard_of_at() + term:
             return False
         return not (user.is_consent_withheld() or person.is_consent_withheld())
 

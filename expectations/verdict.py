@@ -105,21 +105,25 @@ class SuiteVerdict:
         Great Expectations copies the table several times and takes its hash, and lists of items are what costs most
         of that.
         """
-        names = rows[0].keys()
-        if any(row.keys() != names for row in rows):
+        names = tuple(rows[0])
+        if any(tuple(row) != names for row in rows):
             return pd.DataFrame.from_records(rows)
         unread = np.zeros(len(rows), bool)
+        columns = zip(*[row.values() for row in rows], strict=True)
         return pd.DataFrame(
-            {name: _column([row[name] for row in rows]) if name in self._looked_at else unread for name in names}
+            {
+                name: _column(values) if name in self._looked_at else unread
+                for name, values in zip(names, columns, strict=True)
+            }
         )
 
 
-def _column(values: list[Any]) -> Any:
-    """Counts, of which most columns consist, as numpy reads them at once; pandas looks at each value twice."""
-    if type(values[0]) is not int:
-        return values
+def _column(values: tuple[Any, ...]) -> Any:
+    """Numbers, of which most columns consist, as numpy reads them at once; pandas looks at each value twice."""
+    if type(values[0]) not in (int, float):
+        return list(values)
     column = np.array(values)
-    return column if column.dtype == np.int64 else values
+    return column if column.dtype in (np.int64, np.float64) else list(values)
 
 
 def _columns_looked_at(suite: Mapping[str, Any]) -> frozenset[str]:

@@ -23,7 +23,7 @@ from tests.unit.dataflows.streams import PARTITIONS, written
 TTL: Final = 100 * DAY
 PAUSES: Final = (0, HOUR, 20 * DAY, 99 * DAY, 101 * DAY, 250 * DAY)
 WITHHELD: Final = ("email_allowed", "profile_allowed")
-STORIES: Final = histories(most=10, users=("u1", "u2", "u3"), days=95)
+STORIES: Final = histories(most=14, users=("u1", "u2", "u3"), days=95)
 
 
 def process(committed: Committed, clock: Clock, **parts: Any) -> People:
@@ -106,6 +106,11 @@ class ForgetsWhoeverIsDue(FoldPeople):
         return True
 
 
+class ForgetsByAge(FoldPeople):
+    def _is_forgotten(self, user: User, person: User, now: int) -> bool:
+        return not user.is_consent_withheld() and now >= user.last.get("first_seen_at", 0) + TTL
+
+
 class ForgetsNobody(FoldPeople):
     def _is_forgotten(self, user: User, person: User, now: int) -> bool:
         return False
@@ -115,7 +120,7 @@ def test_idle_users_are_forgotten() -> None:
     holds(idle_users_are_forgotten, FoldPeople)
 
 
-@pytest.mark.parametrize("mutant", [ForgetsWhoeverIsDue, ForgetsNobody])
+@pytest.mark.parametrize("mutant", [ForgetsWhoeverIsDue, ForgetsByAge, ForgetsNobody])
 def test_who_forgets_others_is_caught(mutant: type[FoldPeople]) -> None:
     assert fails(idle_users_are_forgotten, mutant)
 
@@ -125,9 +130,8 @@ def test_who_forgets_others_is_caught(mutant: type[FoldPeople]) -> None:
     [
         (User, "is_consent_withheld", lambda user: False),
         (StateTable, "renew", lambda table, key: None),
-        (User, "heard_of_at", lambda user: user.last.get("last_view_at", user.row_at)),
     ],
-    ids=["forgets a no", "goes on with what is deleted", "looks at views alone"],
+    ids=["forgets a no", "goes on with what is deleted"],
 )
 def test_what_forgets_wrongly_is_caught(place: Any, name: str, instead: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place, name, instead)

@@ -160,9 +160,11 @@ def test_a_fold_is_driven_by_batches_and_by_one_timer() -> None:
     clock, wall, fold = Clock(), [datetime(2026, 5, 17, tzinfo=timezone.utc)], Recorder()
     aggregate = Aggregate(fold, clock, lambda: wall[0])
     assert aggregate.notify_at() == wall[0] + TICK
+    wall[0] += TICK / 3
+    assert Aggregate(fold, clock, lambda: wall[0]).notify_at() == aggregate.notify_at()  # keys tick together
     results, discard = aggregate.on_batch(["a", "b"])
     assert (list(results), discard) == ([Aggregated((0,))], StatefulBatchLogic.RETAIN)
-    wall[0] += timedelta(seconds=5)
+    wall[0] += timedelta(seconds=5) - TICK / 3
     clock.now += 1
     assert aggregate.on_notify() == ([], StatefulBatchLogic.RETAIN)
     assert aggregate.notify_at() == wall[0] + TICK
@@ -174,3 +176,11 @@ def test_what_the_door_and_the_flow_refuse_differs_only_in_the_stage() -> None:
     ((_, in_the_flow),) = Validate(Clock(), 5 * MINUTE, MANY)(Received(0, [0], [BAD])).refused
     assert isinstance(at_the_door, Refused)
     assert replace(at_the_door, stage="validate") == in_the_flow
+
+
+def test_rows_that_only_time_changed_are_a_table_of_their_own() -> None:
+    verdict, timed = Below(), Below()
+    rows = [Row("user", f"u{n}", NOW, {"n": n}, None, timed=n < 1) for n in (-1, 0, 1)]
+    (after,) = Gate({"user": verdict}, {"user": timed})([Aggregated((0,), rows=rows)])
+    assert [[row["n"] for row in table] for table in timed.tables + verdict.tables] == [[-1, 0], [1]]
+    assert ([row.key for row in after.rows], [row.key for row, _ in after.quarantined]) == (["u0", "u1"], ["u-1"])
