@@ -123,12 +123,12 @@ class Identities:
         return True
 
     def _replace(self, message: Changed, user: User, origins: Mapping[str, User]) -> bool:
-        origin, _ = origin_of(message.part)
+        origin, owner = origin_of(message.part)
         if origin == message.to:  # it came back to where it began, by aliases in a circle
             return False
         part = contribution(origins[origin], message.part)
-        if user.identity is None and part is None:
-            return False
+        if part is None and (user.identity is None or not owner):
+            return False  # an alias has something to give or was forgotten, and takes nothing with it then
         identity = _identity(user)
         if not identity.replace(message.part, part):
             return False

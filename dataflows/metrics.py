@@ -8,7 +8,7 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 EVENTS: Final = Counter("inlay_events", "events by outcome: applied, duplicate, late, refused", ("flow", "outcome"))
 RECEIVED: Final = Counter("inlay_events_received", "events received; the outcomes add up to it", ("flow",))
-ROWS: Final = Counter("inlay_rows", "rows by outcome: stored, quarantined", ("flow", "entity", "outcome"))
+ROWS: Final = Counter("inlay_rows", "rows by outcome: stored, quarantined, forgotten", ("flow", "entity", "outcome"))
 STEP_SECONDS: Final = Histogram(
     "inlay_step_seconds", "seconds a step took for a micro-batch", ("flow", "step"),
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),

@@ -194,7 +194,7 @@ class User:
             return self.row_at
         parts = (part.newest for part in identity.parts.values())
         links = (at for at, _ in identity.links.pairs)
-        return max((self.row_at, *parts, *links, *identity.targets.values()))
+        return max((self.row_at, *parts, *links))
 
     def is_consent_withheld(self) -> bool:
         """Whether the user said no to something: that must outlive all that is known otherwise."""

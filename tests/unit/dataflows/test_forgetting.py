@@ -234,3 +234,17 @@ def test_a_device_that_is_forgotten_takes_nothing_from_its_user() -> None:
         settle(flow)
     assert {key for _, key in committed.rows} == {"u1"}
     assert committed.values()["user", "u1"]["recent_items"] == ["p2", "p1"]
+
+
+def test_an_alias_that_is_forgotten_and_named_again_takes_nothing_from_its_user() -> None:
+    committed, clock = Committed(), Clock()
+    flow = process(committed, clock)
+    take(flow, committed, an_event(event_id="e1", type="add_to_wishlist", user_id="old", item_id="p1"))
+    for number in range(4):
+        named = {"type": "identify", "properties": {"previous_id": "old"}, "occurred_at": clock.now}
+        take(flow, committed, an_event(event_id=f"u{number}", **named))
+        settle(flow)
+        assert committed.values()["user", "u1"]["wishlist_items"] == ["p1"]
+        assert number < 2 or not committed.stored(["old"])["old"].wishes.newest()
+        clock.now += 60 * DAY
+        settle(flow)
