@@ -82,14 +82,15 @@ class DueSet:
     Args:
         client: the Redis that the flow commits to.
         key: the sorted set.
+        at_once: how many keys are given out in one tick.
     """
 
-    def __init__(self, client: Any, key: str) -> None:
-        self._client, self.key = client, key
+    def __init__(self, client: Any, key: str, at_once: int = EXPIRED_AT_ONCE) -> None:
+        self._client, self.key, self._at_once = client, key, at_once
 
     def until(self, now: int) -> list[str]:
         """Keys that are due at `now`, the longest overdue first, a bounded number of them."""
-        found = self._client.zrangebyscore(self.key, "-inf", now, start=0, num=EXPIRED_AT_ONCE)
+        found = self._client.zrangebyscore(self.key, "-inf", now, start=0, num=self._at_once)
         return [key.decode() for key in found]
 
     def commands(self, due: dict[str, int | None]) -> list[Command]:

@@ -26,6 +26,8 @@ from dataflows.wiring import wire
 from feature_repo.layout import ITEM, SCOPE
 
 DUE_KEY = "inlay:due:items"
+ITEMS_AT_ONCE = 2000
+"""Items a tick: one key of the flow has them all, and all that were met lately are due with every hour."""
 
 
 def build(
@@ -59,7 +61,7 @@ def folds(
         partition: SeenIds(partition, settings.seen_events, client.lrange(SEEN_KEY.format(partition), 0, -1))
         for partition in partitions
     }
-    due = DueSet(client, DUE_KEY)
+    due = DueSet(client, DUE_KEY, ITEMS_AT_ONCE)
     return lambda committed, history: FoldItems(items, visits, scopes, seen, due, dict(committed), history=history)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import pytest
@@ -133,3 +133,24 @@ def test_a_flow_that_lost_its_lease_forgets_nobody(server: RedisServer, flow: Fl
     with pytest.raises(LeaseError):
         flow.pass_by(2 * DAY)
     assert STATE in hash_of(server, "u1")
+
+
+class AllBroken:
+    """A verdict that finds every row wrong."""
+
+    def broken(self, rows: list[Mapping[str, Any]]) -> dict[int, str]:
+        return dict.fromkeys(range(len(rows)), "is_allowed(nothing)")
+
+
+def test_a_row_that_is_held_back_leaves_all_as_it_was_and_goes_on_falling(server: RedisServer, flow: Flow) -> None:
+    flow.take(0, an_event(item_id="p1"))
+    flow.pass_by(HOUR // 2 + 1)
+    before, due, gate = hash_of(server, "u1"), flow.due(), flow.gate
+    flow.gate = Gate({}, {"user": AllBroken()})
+    flow.pass_by(HOUR)
+    assert hash_of(server, "u1") == before
+    assert flow.due()[b"u1"] > due[b"u1"]
+    assert server.client.xlen("dead_letters") == 1
+    flow.gate = gate
+    flow.pass_by(DAY)
+    assert USER.decode(hash_of(server, "u1"))[0]["views_24h"] == 0
