@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from itertools import chain
+from typing import Any, Final
+
+from dataflows.aggregates.packing import Reader, Writer, pack_column, unpack_column
 
 MOST_ITEMS: Final = 50
 MOST_CHANGES: Final = 32
 EVERYTHING: Final = float("-inf")
 """A change that takes all of an item out: bought, or removed without a quantity."""
+
+
+LARGEST_WHOLE: Final = 2.0**53
 
 
 class Cart:
@@ -56,21 +62,53 @@ class Cart:
         added_at = max((at for at, by in older if by > 0), default=older[-1][0])
         self.changes[item_id] = [(added_at, left) if left else (older[-1][0], EVERYTHING), *newer]
 
-    def pack(self) -> tuple[dict[str, list[tuple[int, float | None]]], int | None]:
-        """Plain data to be stored."""
-        packed: dict[str, list[tuple[int, float | None]]] = {}
-        for item_id, changes in self.changes.items():
-            packed[item_id] = [(at, None if by == EVERYTHING else by) for at, by in changes]
-        return packed, self.updated_at
+    def write(self, to: Writer) -> list[Any] | None:
+        """What is stored; ids and times go to where all parts have theirs."""
+        if not self.changes:
+            return None
+        changes = list(chain.from_iterable(self.changes.values()))
+        to.times += [at for at, _ in changes]
+        to.times.append(self.updated_at or 0)
+        content: list[Any] = [to.numbers(self.changes)]
+        if len(changes) > len(self.changes) or any(by != 1 for _, by in changes):
+            content.append(pack_column(list(map(len, self.changes.values()))))
+            content.append([_packed_quantity(by) for _, by in changes])
+        return content
+
+    @classmethod
+    def read(cls, packed: list[Any], source: Reader) -> Cart:
+        """The cart that `write` gave."""
+        numbers, *rest = packed
+        ids = source.items(numbers)
+        lengths, quantities = (unpack_column(rest[0]), rest[1]) if rest else ([1] * len(ids), [1] * len(ids))
+        times = source.times(len(quantities))
+        cart = cls()
+        start = 0
+        for item_id, length in zip(ids, lengths, strict=True):
+            end = start + length
+            cart.changes[item_id] = [
+                (at, EVERYTHING if by is None else float(by))
+                for at, by in zip(times[start:end], quantities[start:end], strict=True)
+            ]
+            start = end
+        (cart.updated_at,) = source.times(1)
+        return cart
 
     @classmethod
     def unpack(cls, packed: dict[str, list[tuple[int, float | None]]], updated_at: int | None) -> Cart:
-        """The cart that `pack` gave."""
+        """The cart that was stored before `write`."""
         cart = cls()
         cart.updated_at = updated_at
         for item_id, changes in packed.items():
             cart.changes[item_id] = [(at, EVERYTHING if by is None else by) for at, by in changes]
         return cart
+
+
+def _packed_quantity(by: float) -> float | int | None:
+    """A change as few bytes: a whole number as one."""
+    if by == EVERYTHING:
+        return None
+    return int(by) if abs(by) < LARGEST_WHOLE and by == int(by) else by
 
 
 def _in_time(change: tuple[int, float]) -> tuple[int, float]:

@@ -11,7 +11,7 @@ from typing import Final
 from dataflows.aggregates.identity import Identity, Part, origin_of
 from dataflows.aggregates.log import moment, newest, read
 from dataflows.aggregates.people import User
-from dataflows.aggregates.seen import Seen
+from dataflows.aggregates.seen import SeenByUser
 
 UNBOUNDED: Final = 2**62
 
@@ -61,8 +61,8 @@ def whole(user: User, now: int) -> User:
 def _fold(user: User, identity: Identity, now: int) -> User:
     """What the parts come to, without what the user did itself."""
     folded = User()
-    folded.seen = Seen(UNBOUNDED)
-    known = set(user.seen)
+    folded.seen = SeenByUser(UNBOUNDED)
+    known = SeenByUser(UNBOUNDED, user.seen.pack())
     for part in identity.parts.values():
         if part.state is not None:
             alias = User.unpack(part.state)

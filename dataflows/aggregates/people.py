@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-import msgspec
-
 from dataflows.aggregates.baskets import EVERYTHING, Cart
 from dataflows.aggregates.identity import Identity
 from dataflows.aggregates.orders import MONEY, Orders
 from dataflows.aggregates.population import Standing
 from dataflows.aggregates.recency import Kept, Recent, taste
-from dataflows.aggregates.seen import Seen, hash_id
+from dataflows.aggregates.seen import SeenByUser, hash_id
 from dataflows.aggregates.sessions import PROLONGING, Sessions
+from dataflows.aggregates.stored import pack_user, unpack_user
 from dataflows.aggregates.tiles import HORIZON, USER_LEVELS, Tiles, is_late
-from dataflows.aggregates.versions import unpack_versioned
 from dataflows.events import DAY, SECOND, TIMELESS, Event, Outcome
 
 if TYPE_CHECKING:
@@ -24,10 +22,6 @@ if TYPE_CHECKING:
     Told: TypeAlias = Event | Entry
     """What is folded: an event, or what a log keeps of one."""
 
-VERSION: Final = 2
-BARE: Final = 1
-"""The version of states that may lack, from the last on, what others have of identity, sessions and standing."""
-NOTHING_YET: Final[tuple[Any, ...]] = (None, Sessions().pack(), None)
 KINDS: Final = ("views", "clicks", "carts", "purchases", "email_opens", "email_clicks")
 COUNTED: Final[Mapping[str, int]] = {
     "view": 0, "click": 1, "add_to_cart": 2, "purchase": 3, "email_open": 4, "email_click": 5,
@@ -86,7 +80,7 @@ class User:
     def __init__(self) -> None:
         self.offset = -1
         self.row_at = 0
-        self.seen = Seen()
+        self.seen = SeenByUser()
         self.tiles = Tiles(USER_LEVELS, len(KINDS))
         self.orders = Orders()
         self.recent = Recent()
@@ -201,35 +195,18 @@ class User:
         return any(self.profile.get(name, (0, None))[1] is False for name in CONSENTS)
 
     def pack(self) -> bytes:
-        """The state as bytes: msgpack, the version first."""
-        return msgspec.msgpack.encode((
-            VERSION, self.offset, self.row_at, self.seen.pack(), self.tiles.pack(), self.orders.entries,
-            self.recent.pack(), self.cart.pack(), self.wishes.entries, self.bought.entries, self.last, self.profile,
-            self.identity and self.identity.pack(), self.sessions.pack(),
-            self.standing,
-        ))  # fmt: skip
+        """The state as bytes."""
+        return pack_user(self)
 
     @classmethod
     def unpack(cls, packed: bytes) -> User:
-        """The state that `pack` wrote.
+        """The state that `pack` wrote, in this release or an earlier one.
 
         Raises:
             UnknownVersion: another version of the product wrote it.
         """
-        content = unpack_versioned(packed, VERSION, "a user's", oldest=BARE)
         user = cls()
-        user.offset, user.row_at, seen, tiles, orders, recent, cart, wishes, bought, last, profile, *later = content
-        user.seen = Seen.unpack(seen)
-        user.tiles = Tiles.unpack(tiles, USER_LEVELS, len(KINDS))
-        user.orders.entries = orders
-        user.recent = Recent.unpack(recent)
-        user.cart = Cart.unpack(*cart)
-        user.wishes.entries, user.bought.entries = wishes, bought
-        user.last, user.profile = last, profile
-        identity, sessions, standing = [*later, *NOTHING_YET[len(later) :]]
-        user.identity = identity and Identity.unpack(identity)
-        user.sessions = Sessions.unpack(sessions)
-        user.standing = standing and Standing(*standing)
+        unpack_user(packed, user)
         return user
 
     def _learn(self, name: str, value: Any, at: int) -> None:

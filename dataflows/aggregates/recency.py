@@ -6,9 +6,11 @@ all entries are also the newest of any larger selection, so that dropping the re
 
 from __future__ import annotations
 
+from functools import partial
 from statistics import median
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from dataflows.aggregates.packing import Reader, Writer, pack_column, unpack_column
 from dataflows.events import DAY
 
 RECENT: Final = 30
@@ -64,16 +66,61 @@ class Recent:
         ordered = sorted(self.entries.items(), key=_newest_first)
         return ordered[:RECENT]
 
-    def pack(self) -> list[tuple[str, int, float, str]]:
-        """Plain data to be stored."""
-        return [(item_id, *seen) for item_id, seen in self.newest()]
+    def write(self, to: Writer) -> list[Any] | None:
+        """What is stored; ids and times go to where all parts have theirs, of which this one has to be the first."""
+        newest = self.newest()
+        if not newest:
+            return None
+        ids, seen = zip(*newest, strict=True)
+        times, prices, categories = zip(*seen, strict=True)
+        to.ids.update(zip(ids, range(len(ids)), strict=True))
+        to.times += times
+        table = list(dict.fromkeys(categories))
+        numbers = pack_column([table.index(each) for each in categories]) if len(table) > 1 else b""
+        return [_packed_prices(prices), table, numbers]
+
+    @classmethod
+    def read(cls, packed: list[Any], source: Reader) -> Recent:
+        """What `write` gave."""
+        prices, table, numbers = packed
+        prices = _unpacked_prices(prices)
+        times = source.times(len(prices))
+        places = unpack_column(numbers) or [0] * len(prices)
+        categories = [table[place] for place in places]
+        recent = cls()
+        entries = map(_seen, zip(times, prices, categories, strict=True))
+        recent.entries = dict(zip(source.ids, entries, strict=False))
+        return recent
 
     @classmethod
     def unpack(cls, packed: list[tuple[str, int, float, str]]) -> Recent:
-        """What `pack` gave."""
+        """What was stored before `write`."""
         recent = cls()
         recent.entries = {item_id: Seen(at, price, category) for item_id, at, price, category in packed}
         return recent
+
+
+_seen: Final = partial(tuple.__new__, Seen)
+"""A `Seen` of a tuple, without the detour over its arguments by name."""
+CENTS: Final = 100
+DEAREST: Final = 1e12
+
+
+def _packed_prices(prices: tuple[float, ...]) -> bytes | tuple[float, ...]:
+    """Prices as a column of cents, counted from 1; as they are where one of them is no whole cents."""
+    if max(prices) < DEAREST:
+        cents = [0 if price == UNKNOWN_PRICE else round(price * CENTS) + 1 for price in prices]
+        if min(cents) >= 0 and all(map(float.__eq__, map(_price, cents), prices)):
+            return pack_column(cents)
+    return prices
+
+
+def _unpacked_prices(packed: bytes | list[float]) -> list[float]:
+    return list(map(_price, unpack_column(packed))) if isinstance(packed, bytes) else packed
+
+
+def _price(cents: int) -> float:
+    return (cents - 1) / CENTS if cents else UNKNOWN_PRICE
 
 
 def _newest_first(entry: tuple[str, Seen]) -> tuple[int, str]:
@@ -149,6 +196,28 @@ class Kept:
             if kept > given_up and not (label and label in without)
         ]
         return [item_id for _, item_id in sorted(held)[: self.most]]
+
+    def write(self, to: Writer) -> list[Any] | None:
+        """What is stored; ids and times go to where all parts have theirs."""
+        if not self.entries:
+            return None
+        kept, given_up, labels = zip(*self.entries.values(), strict=True)
+        to.times += kept
+        content: list[Any] = [to.numbers(self.entries), any(given_up)]
+        if content[-1]:
+            to.times += given_up
+        if any(labels):
+            content.append(labels)
+        return content
+
+    def read(self, packed: list[Any], source: Reader) -> None:
+        """Take in what `write` gave."""
+        numbers, is_given_up, *labels = packed
+        ids = source.items(numbers)
+        never = [0] * len(ids)
+        kept = source.times(len(ids))
+        given_up = source.times(len(ids)) if is_given_up else never
+        self.entries = dict(zip(ids, map(list, zip(kept, given_up, *(labels or (never,)), strict=True)), strict=True))
 
     def _bound(self) -> None:
         if len(self.entries) > 2 * self.most:

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
+from dataflows.aggregates.packing import Reader, Writer
 from dataflows.events import DAY, MINUTE, Event
 
 GAP: Final = 30 * MINUTE
@@ -203,6 +204,37 @@ class Sessions:
         sessions = cls()
         sessions.settled_at, *known = packed
         sessions.known = [Session.unpack(session) for session in known]
+        return sessions
+
+    def write(self, to: Writer) -> list[Any] | None:
+        """What is stored of a user; ids and times go to where all parts have theirs."""
+        if not self.known and not self.settled_at:
+            return None
+        to.times.append(self.settled_at)
+        content: list[Any] = []
+        for session in self.known:
+            to.times += (session.started_at, session.last_at)
+            content.append(session.begun + 2 * session.ended)
+            if not session.ended:
+                kept = session.items if len(session.items) <= MOST_ITEMS else session.newest()
+                content += (session.pages, session.carts, session.purchases, to.numbers(kept))
+                to.times += [session.items[item_id] for item_id in kept]
+        return content
+
+    @classmethod
+    def read(cls, packed: list[Any], source: Reader) -> Sessions:
+        """What `write` gave."""
+        sessions = cls()
+        (sessions.settled_at,) = source.times(1)
+        content = iter(packed)
+        for told in content:
+            session = Session(*source.times(2))
+            session.begun, session.ended = bool(told & 1), bool(told & 2)
+            if not session.ended:
+                session.pages, session.carts, session.purchases = next(content), next(content), next(content)
+                ids = source.items(next(content))
+                session.items = dict(zip(ids, source.times(len(ids)), strict=True))
+            sessions.known.append(session)
         return sessions
 
     def _place(self, at: int) -> Session | None:

@@ -12,7 +12,12 @@ class UnknownVersion(RuntimeError):
 
 
 def unpack_versioned(packed: bytes, version: int, whose: str, oldest: int | None = None) -> list[Any]:
-    """What follows the version in a packed state.
+    """What follows the version in a packed state; see `unpack_any`."""
+    return unpack_any(packed, version, whose, oldest)[1]
+
+
+def unpack_any(packed: bytes, version: int, whose: str, oldest: int | None = None) -> tuple[int, list[Any]]:
+    """The version of a packed state, and what follows it.
 
     Args:
         packed: msgpack of an array, the version first.
@@ -29,4 +34,4 @@ def unpack_versioned(packed: bytes, version: int, whose: str, oldest: int | None
             f"{whose} state has version {found}, this release reads {version}: "
             "run the release that wrote it, or rebuild the features from the stream"
         )
-    return content
+    return found, content

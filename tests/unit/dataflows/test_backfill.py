@@ -24,7 +24,7 @@ from dataflows import backfill, exclusive
 from dataflows.aggregate_items import FoldItems
 from dataflows.aggregate_people import FoldPeople
 from dataflows.aggregates.people import User
-from dataflows.aggregates.seen import Seen
+from dataflows.aggregates.seen import SeenByUser
 from dataflows.connectors import Bounds, Records, Stream
 from dataflows.events import DAY, MINUTE, Event, partition_of
 from dataflows.history import History, HistorySource, Ids, ids_in_stream
@@ -101,7 +101,7 @@ class Forgetful(User):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen = Seen(1)
+        self.seen = SeenByUser(1)
 
     @classmethod
     def unpack(cls, packed: bytes) -> User:

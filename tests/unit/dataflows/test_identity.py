@@ -15,7 +15,7 @@ from dataflows.aggregate_people import FoldPeople
 from dataflows.aggregates import merging
 from dataflows.aggregates.identity import Identity, Links, Part
 from dataflows.aggregates.people import User
-from dataflows.aggregates.seen import Seen
+from dataflows.aggregates.seen import SeenByUser
 from dataflows.events import Event, partition_of
 from dataflows.identities import Identities
 from dataflows.stages import Aggregated, Received
@@ -343,7 +343,7 @@ def test_a_whole_that_is_not_the_sum_of_its_parts_is_caught(
 
 
 def test_a_user_who_keeps_what_was_folded_before_the_event_came_again_is_caught(monkeypatch: Any) -> None:
-    monkeypatch.setattr(Seen, "is_disjoint", lambda ours, theirs: True)
+    monkeypatch.setattr(SeenByUser, "is_disjoint", lambda ours, theirs: True)
     assert fails(every_row_of_one_visitor_equals_the_oracle, OURS)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dataflows.aggregate_items import FoldItems
 from dataflows.aggregate_people import FoldPeople
 from dataflows.aggregates.people import User
-from dataflows.aggregates.seen import Seen
+from dataflows.aggregates.seen import SeenByUser
 from dataflows.events import DAY, OUTCOMES, Event, Refused, parse
 from tests.given import NOW, raw, raw_events, seeds
 from tests.unit.dataflows.doubles import Clock, Committed, Items, People, in_batches
@@ -92,7 +92,7 @@ class ShortRing(User):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen = Seen(2)
+        self.seen = SeenByUser(2)
 
     @classmethod
     def unpack(cls, packed: bytes) -> User:

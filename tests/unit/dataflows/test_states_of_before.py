@@ -1,4 +1,4 @@
-"""States that the first release stored, read by this one: recorded bytes, beside the events they were folded from."""
+"""States that earlier releases stored, read by this one: recorded bytes, beside the events they were folded from."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from dataflows.aggregates.people import BARE, Fact, User
+from dataflows.aggregates.merging import whole
+from dataflows.aggregates.people import Fact, User
+from dataflows.aggregates.stored import BARE, PLAIN, VERSION
 from dataflows.events import Event, Refused, parse
 from tests.given import an_event
 
-RECORDED: Final[dict[str, Any]] = json.loads((Path(__file__).parents[2] / "payloads" / "states_v1.json").read_text())
+PAYLOADS: Final = Path(__file__).parents[2] / "payloads"
+RECORDED: Final[dict[str, Any]] = json.loads((PAYLOADS / "states_v1.json").read_text())
+PLAINLY: Final[dict[str, Any]] = json.loads((PAYLOADS / "states_v2.json").read_text())
+"""The states of the same users as the second version packed them, by name."""
 NOW: Final[int] = RECORDED["now"]
 FACTS: Final = {item_id: Fact(*fact) for item_id, fact in RECORDED["facts"].items()}
 
@@ -32,12 +37,15 @@ def folded(events: list[Event]) -> User:
     return user
 
 
+@pytest.mark.parametrize("version", [BARE, PLAIN])
 @pytest.mark.parametrize("recorded", RECORDED["users"], ids=lambda each: str(each["name"]))
-def test_a_recorded_state_is_read_and_goes_on(recorded: dict[str, Any]) -> None:
-    packed, events = b64decode(recorded["state"]), events_of(recorded["events"])
-    assert msgspec.msgpack.decode(packed, strict=False)[0] == BARE
+def test_a_recorded_state_is_read_and_goes_on(recorded: dict[str, Any], version: int) -> None:
+    packed = b64decode(recorded["state"] if version == BARE else PLAINLY["users"][recorded["name"]])
+    events = events_of(recorded["events"])
+    assert version_of(packed) == version
     user = User.unpack(packed)
     assert user.row(NOW) == folded(events).row(NOW)
+    assert version_of(user.pack()) == VERSION
     again = User.unpack(user.pack())
     assert again.row(NOW) == user.row(NOW)
     for event in events:
@@ -45,3 +53,17 @@ def test_a_recorded_state_is_read_and_goes_on(recorded: dict[str, Any]) -> None:
     later = an_event(event_id="later", occurred_at=NOW, item_id="p1")
     assert again.apply(later, FACTS, NOW) == "applied"
     assert again.row(NOW) == folded([*events, later]).row(NOW)
+
+
+@pytest.mark.parametrize("name", ["d1", "u2", "u3"])
+def test_what_ids_are_to_one_another_is_read_and_stored_again(name: str) -> None:
+    before = User.unpack(b64decode(PLAINLY["together"][name]))
+    again = User.unpack(before.pack())
+    assert before.identity is not None
+    assert again.identity is not None
+    assert again.identity.pack() == before.identity.pack()
+    assert whole(again, NOW).row(NOW) == whole(before, NOW).row(NOW)
+
+
+def version_of(packed: bytes) -> int:
+    return int(msgspec.msgpack.decode(packed, strict=False)[0])

@@ -349,8 +349,8 @@ def test_repeats_are_known_as_far_back_as_the_ring_reaches() -> None:
 
 def test_a_state_of_another_version_is_refused_in_words() -> None:
     _, *content = msgspec.msgpack.decode(User().pack())
-    with pytest.raises(UnknownVersion, match="a user's state has version 3, this release reads 2: run the release"):
-        User.unpack(msgspec.msgpack.encode((3, *content)))
+    with pytest.raises(UnknownVersion, match="a user's state has version 4, this release reads 3: run the release"):
+        User.unpack(msgspec.msgpack.encode((4, *content)))
 
 
 def test_a_state_carries_its_place_and_the_time_of_its_row() -> None:
