@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final
 
-from dataflows.aggregates.packing import Reader, Writer, pack_column, unpack_column
+from dataflows.aggregates.packing import Reader, Writer
 
 MOST_ITEMS: Final = 50
 MOST_CHANGES: Final = 32
@@ -67,30 +67,26 @@ class Cart:
         if not self.changes:
             return None
         changes = list(chain.from_iterable(self.changes.values()))
-        to.times += [at for at, _ in changes]
+        times, quantities = zip(*changes, strict=True)
+        to.times += times
         to.times.append(self.updated_at or 0)
-        content: list[Any] = [to.numbers(self.changes)]
-        if len(changes) > len(self.changes) or any(by != 1 for _, by in changes):
-            content.append(pack_column(list(map(len, self.changes.values()))))
-            content.append([_packed_quantity(by) for _, by in changes])
-        return content
+        numbers = to.numbers(self.changes)
+        if len(changes) == len(numbers) and set(quantities) == {1.0}:
+            return [numbers]
+        return [numbers, list(map(len, self.changes.values())), list(map(_packed_quantity, quantities))]
 
     @classmethod
     def read(cls, packed: list[Any], source: Reader) -> Cart:
         """The cart that `write` gave."""
         numbers, *rest = packed
-        ids = source.items(numbers)
-        lengths, quantities = (unpack_column(rest[0]), rest[1]) if rest else ([1] * len(ids), [1] * len(ids))
+        ones = [1] * len(numbers)
+        lengths, quantities = rest or (ones, ones)
         times = source.times(len(quantities))
+        changes = zip(times, [EVERYTHING if by is None else float(by) for by in quantities], strict=True)
         cart = cls()
-        start = 0
-        for item_id, length in zip(ids, lengths, strict=True):
-            end = start + length
-            cart.changes[item_id] = [
-                (at, EVERYTHING if by is None else float(by))
-                for at, by in zip(times[start:end], quantities[start:end], strict=True)
-            ]
-            start = end
+        cart.changes = {
+            source.ids[number]: list(islice(changes, length)) for number, length in zip(numbers, lengths, strict=True)
+        }
         (cart.updated_at,) = source.times(1)
         return cart
 

@@ -1,115 +1,118 @@
-"""Compact bytes for what a state is full of: whole numbers, times, ids.
+"""Compact data for what a state is full of: whole numbers, times, ids.
 
-A state is read and written for every user of a micro-batch, so nothing here goes number by number in Python: a column
-of numbers is one slice a byte of width, and the rest is what `array`, `zip` and msgpack do by themselves.
+A state is read and written for every user of a micro-batch, so this is quick before it is small: few numbers stay a
+list, which msgpack packs by itself and small ones in a byte; of many, each byte of their width is one slice.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from functools import lru_cache
+from itertools import repeat
 from math import gcd
-from operator import itemgetter
 from sys import byteorder
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 MILLISECOND: Final = 1000
 SECOND: Final = 1_000_000
-UNITS: Final = (1, MILLISECOND, SECOND)
-"""What the ages of times are counted in, the largest that tells them exactly: clients send milliseconds or seconds."""
-WIDEST: Final = 8
-PLACES: Final = tuple(range(WIDEST)) if byteorder == "little" else tuple(range(WIDEST - 1, -1, -1))
+FEW: Final = 8
+"""So many numbers are not worth a column: it would take longer than it saves."""
+BYTES: Final = 8
+PLACES: Final = tuple(range(BYTES)) if byteorder == "little" else tuple(range(BYTES - 1, -1, -1))
 """Where the bytes of a number of eight lie, the lowest first."""
-LARGEST_ID: Final = 2**53
+MOST_STARTS: Final = 8
+MOST_DIGITS: Final = 15
+REMEMBERED: Final = 2**16
+"""How many ids are remembered with their parts: those of a catalogue come again and again."""
+
+Column: TypeAlias = bytes | list[int]
+"""Whole numbers: as they are, or as bytes: a width, then the lowest bytes of all, the next ones, and so on."""
+Ids: TypeAlias = list[str] | tuple[list[str], Column, Column]
+"""Ids: as they are, or how they begin, the numbers that follow, and, if there are several, which beginning is whose."""
 
 
-def pack_column(numbers: Sequence[int]) -> bytes:
-    """Whole numbers from 0 to 2^64 - 1 as bytes: a width, then the lowest bytes of all, the next ones, and so on.
-
-    Raises:
-        OverflowError: one of them is none of these.
-    """
-    if not numbers:
-        return b""
+def pack_column(numbers: Sequence[int]) -> Column:
+    """Whole numbers from 0 to 2^64 - 1."""
+    if len(numbers) <= FEW:
+        return list(numbers)
     highest = max(numbers)
     if highest < 256:
-        return b"\x01" + array("B", numbers).tobytes()
+        return b"\x01" + bytes(numbers)
     width = (highest.bit_length() + 7) // 8
     raw = array("Q", numbers).tobytes()
-    return b"".join((bytes((width,)), *[raw[place::WIDEST] for place in PLACES[:width]]))
+    return bytes((width,)) + b"".join([raw[place::BYTES] for place in PLACES[:width]])
 
 
-def unpack_column(packed: bytes) -> list[int]:
-    """The numbers that `pack_column` wrote."""
-    if not packed:
-        return []
+def unpack_column(packed: Column) -> list[int]:
+    """The numbers that `pack_column` packed."""
+    if isinstance(packed, list):
+        return packed
     width = packed[0]
     if width == 1:
         return list(packed[1:])
     number = (len(packed) - 1) // width
-    raw = bytearray(WIDEST * number)
-    for plane, place in enumerate(PLACES[:width]):
-        raw[place::WIDEST] = packed[1 + plane * number : 1 + (plane + 1) * number]
+    raw = bytearray(BYTES * number)
+    for start, place in zip(range(1, len(packed), number), PLACES, strict=False):
+        raw[place::BYTES] = packed[start : start + number]
     return array("Q", raw).tolist()
 
 
-def pack_times(times: Sequence[int], base: int) -> bytes:
-    """Times (microseconds) as a column of how long before `base` each was, in the largest unit that is exact.
+def pack_times(times: Iterable[int], base: int) -> tuple[int, Column]:
+    """Times by how long before `base` they are, all in microseconds, and not after it.
 
-    Args:
-        times: none of them after `base`; 0 is no time, and costs as little as a short age.
-        base: a whole second.
+    They are counted in the largest unit that is exact, which comes first: clients send seconds or milliseconds.
     """
-    ages = [base - at for at in times if at]
+    ages = [base - at for at in times]
     step = gcd(*ages)
-    unit = 0 if step % MILLISECOND else 1 if step % SECOND else 2
-    size = UNITS[unit]
-    if len(ages) == len(times):
-        counted = [age // size + 1 for age in ages]
-    else:
-        counted = [(base - at) // size + 1 if at else 0 for at in times]
-    return bytes((unit,)) + pack_column(counted)
+    if step % MILLISECOND:
+        return 1, pack_column(ages)
+    unit = MILLISECOND if step % SECOND else SECOND
+    return unit, pack_column([age // unit for age in ages])
 
 
-def unpack_times(packed: bytes, base: int) -> list[int]:
-    """The times that `pack_times` wrote."""
-    size = UNITS[packed[0]]
-    start = base + size
-    return [start - age * size if age else 0 for age in unpack_column(packed[1:])]
+def unpack_times(unit: int, packed: Column, base: int) -> list[int]:
+    """The times that `pack_times` packed."""
+    return [base - age * unit for age in unpack_column(packed)]
 
 
-def pack_ids(ids: Sequence[str]) -> list[Any]:
-    """Ids that differ: what all begin with, and the rest of each; as a column of numbers where they are that."""
-    low, high = min(ids), max(ids)
-    same = 0
-    for one, other in zip(low, high, strict=False):
-        if one != other:
-            break
-        same += 1
-    rest = [each[same:] for each in ids] if same else list(ids)
-    try:
-        numbers = list(map(int, rest))
-    except ValueError:
-        return [low[:same], rest]
-    if list(map(str, numbers)) != rest or not 0 <= min(numbers) <= max(numbers) < LARGEST_ID:
-        return [low[:same], rest]
-    return [low[:same], pack_column(numbers)]
+def pack_ids(ids: list[str]) -> Ids:
+    """Ids that differ; where they are alike but for a number at the end, how they begin, and a column of numbers."""
+    if len(ids) <= FEW:
+        return ids
+    starts, numbers = zip(*map(_parted, ids), strict=True)
+    table = list(dict.fromkeys(starts))
+    if len(table) > MOST_STARTS:
+        return ids
+    return table, pack_column(numbers), pack_column(list(map(table.index, starts))) if len(table) > 1 else b""
 
 
-def unpack_ids(packed: Sequence[Any]) -> list[str]:
-    """The ids that `pack_ids` wrote."""
-    same, rest = packed
-    if isinstance(rest, bytes):
-        rest = map(str, unpack_column(rest))
-    return [same + each for each in rest] if same else list(rest)
+def unpack_ids(packed: list[Any]) -> list[str]:
+    """The ids that `pack_ids` packed; of the same id always the same object, so that users share them."""
+    if len(packed) != 3 or isinstance(packed[0], str):
+        return packed
+    table, numbers, places = packed
+    starts = map(table.__getitem__, unpack_column(places)) if places else repeat(table[0])
+    return list(map(_joined, starts, unpack_column(numbers)))
+
+
+@lru_cache(REMEMBERED)
+def _parted(item_id: str) -> tuple[str, int]:
+    """How an id begins, and the number that it ends with, counted from 1; 0 if it ends with none."""
+    digits = item_id[len(item_id.rstrip("0123456789")) :][-MOST_DIGITS:]
+    if not digits:
+        return item_id, 0
+    number = int(digits)
+    return item_id[: -len(str(number))], number + 1
+
+
+@lru_cache(REMEMBERED)
+def _joined(start: str, number: int) -> str:
+    return f"{start}{number - 1}" if number else start
 
 
 class Writer:
-    """Where the parts of a state put what they share: item ids, each of them once, and times.
-
-    A part writes what is its own as plain data, and says by number which id it means.
-    """
+    """Where the parts of a state put what they have in common: item ids, each of them once, and times."""
 
     __slots__ = ("ids", "times")
 
@@ -117,34 +120,27 @@ class Writer:
         self.ids: dict[str, int] = {}
         self.times: list[int] = []
 
-    def number(self, item_id: str) -> int:
-        """The number of an id."""
-        return self.ids.setdefault(item_id, len(self.ids))
-
-    def numbers(self, item_ids: Iterable[str]) -> bytes:
-        """The numbers of some ids, as a column."""
-        return pack_column([self.number(each) for each in item_ids])
+    def numbers(self, item_ids: Iterable[str]) -> list[int]:
+        """The numbers of some ids."""
+        ids = self.ids
+        return [ids.setdefault(each, len(ids)) for each in item_ids]
 
 
 class Reader:
-    """What a `Writer` was given: ids by number, and the times one after the other, as they were written.
+    """What a `Writer` was given: ids by number, and the times in the order in which they were written.
 
     Args:
         ids: by number.
-        times: in the order in which they were written.
+        times: all of them.
     """
 
-    __slots__ = ("_times", "ids")
+    __slots__ = ("_place", "_times", "ids")
 
     def __init__(self, ids: list[str], times: list[int]) -> None:
-        self.ids = ids
-        self._times = iter(times)
+        self.ids, self._times, self._place = ids, times, 0
 
     def times(self, number: int) -> list[int]:
         """The next so many times."""
-        return list(islice(self._times, number))
-
-    def items(self, packed: bytes) -> list[str]:
-        """The ids whose numbers `Writer.numbers` gave."""
-        numbers = unpack_column(packed)
-        return list(itemgetter(*numbers)(self.ids)) if len(numbers) > 1 else [self.ids[each] for each in numbers]
+        start = self._place
+        self._place = start + number
+        return self._times[start : self._place]

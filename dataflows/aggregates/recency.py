@@ -6,11 +6,11 @@ all entries are also the newest of any larger selection, so that dropping the re
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from dataflows.aggregates.packing import Reader, Writer, pack_column, unpack_column
+from dataflows.aggregates.packing import REMEMBERED, Column, Reader, Writer, pack_column, unpack_column
 from dataflows.events import DAY
 
 RECENT: Final = 30
@@ -68,28 +68,29 @@ class Recent:
 
     def write(self, to: Writer) -> list[Any] | None:
         """What is stored; ids and times go to where all parts have theirs, of which this one has to be the first."""
-        newest = self.newest()
-        if not newest:
+        entries = self.entries
+        if not entries:
             return None
-        ids, seen = zip(*newest, strict=True)
-        times, prices, categories = zip(*seen, strict=True)
-        to.ids.update(zip(ids, range(len(ids)), strict=True))
+        if len(entries) > RECENT:
+            entries = dict(self.newest())
+        to.ids.update(zip(entries, range(RECENT), strict=False))
+        times, prices, categories = zip(*entries.values(), strict=True)
         to.times += times
         table = list(dict.fromkeys(categories))
-        numbers = pack_column([table.index(each) for each in categories]) if len(table) > 1 else b""
-        return [_packed_prices(prices), table, numbers]
+        if len(table) == 1:
+            return [_packed_prices(prices), table]
+        return [_packed_prices(prices), table, list(map(table.index, categories))]
 
     @classmethod
     def read(cls, packed: list[Any], source: Reader) -> Recent:
         """What `write` gave."""
-        prices, table, numbers = packed
+        prices, table, *numbers = packed
         prices = _unpacked_prices(prices)
         times = source.times(len(prices))
-        places = unpack_column(numbers) or [0] * len(prices)
-        categories = [table[place] for place in places]
+        categories = map(table.__getitem__, numbers[0]) if numbers else table * len(times)
         recent = cls()
-        entries = map(_seen, zip(times, prices, categories, strict=True))
-        recent.entries = dict(zip(source.ids, entries, strict=False))
+        seen = map(_seen, zip(times, prices, categories, strict=True))
+        recent.entries = dict(zip(source.ids, seen, strict=False))
         return recent
 
     @classmethod
@@ -103,24 +104,31 @@ class Recent:
 _seen: Final = partial(tuple.__new__, Seen)
 """A `Seen` of a tuple, without the detour over its arguments by name."""
 CENTS: Final = 100
-DEAREST: Final = 1e12
+DEAREST: Final = 1e9
 
 
-def _packed_prices(prices: tuple[float, ...]) -> bytes | tuple[float, ...]:
-    """Prices as a column of cents, counted from 1; as they are where one of them is no whole cents."""
-    if max(prices) < DEAREST:
-        cents = [0 if price == UNKNOWN_PRICE else round(price * CENTS) + 1 for price in prices]
-        if min(cents) >= 0 and all(map(float.__eq__, map(_price, cents), prices)):
-            return pack_column(cents)
-    return prices
+def _packed_prices(prices: tuple[float, ...]) -> Column | list[tuple[float, ...]]:
+    """Prices in cents; as they are, in a list, where one of them is no whole cents."""
+    cents = list(map(_cents, prices))
+    return pack_column(cents) if min(cents) >= 0 else [prices]
 
 
-def _unpacked_prices(packed: bytes | list[float]) -> list[float]:
-    return list(map(_price, unpack_column(packed))) if isinstance(packed, bytes) else packed
+def _unpacked_prices(packed: Any) -> list[float]:
+    if isinstance(packed, list) and isinstance(packed[0], list):
+        return list(packed[0])
+    return list(map(_price, unpack_column(packed)))
 
 
-def _price(cents: int) -> float:
-    return (cents - 1) / CENTS if cents else UNKNOWN_PRICE
+@lru_cache(REMEMBERED)
+def _cents(price: float) -> int:
+    """A price in cents, counted from UNKNOWN_PRICE; -1 if it is no whole cents."""
+    number = round(price * CENTS) + CENTS if price < DEAREST else -1
+    return number if number >= 0 and _price(number) == price else -1
+
+
+@lru_cache(REMEMBERED)
+def _price(number: int) -> float:
+    return (number - CENTS) / CENTS
 
 
 def _newest_first(entry: tuple[str, Seen]) -> tuple[int, str]:
@@ -197,27 +205,25 @@ class Kept:
         ]
         return [item_id for _, item_id in sorted(held)[: self.most]]
 
-    def write(self, to: Writer) -> list[Any] | None:
-        """What is stored; ids and times go to where all parts have theirs."""
+    def write(self, to: Writer) -> list[Any] | dict[str, list[int]] | None:
+        """What is stored; ids and times go to where all parts have theirs, unless something was given up."""
         if not self.entries:
             return None
         kept, given_up, labels = zip(*self.entries.values(), strict=True)
+        if any(given_up):
+            return self.entries
         to.times += kept
-        content: list[Any] = [to.numbers(self.entries), any(given_up)]
-        if content[-1]:
-            to.times += given_up
-        if any(labels):
-            content.append(labels)
-        return content
+        return [to.numbers(self.entries), labels] if any(labels) else [to.numbers(self.entries)]
 
-    def read(self, packed: list[Any], source: Reader) -> None:
+    def read(self, packed: list[Any] | dict[str, list[int]], source: Reader) -> None:
         """Take in what `write` gave."""
-        numbers, is_given_up, *labels = packed
-        ids = source.items(numbers)
-        never = [0] * len(ids)
-        kept = source.times(len(ids))
-        given_up = source.times(len(ids)) if is_given_up else never
-        self.entries = dict(zip(ids, map(list, zip(kept, given_up, *(labels or (never,)), strict=True)), strict=True))
+        if isinstance(packed, dict):
+            self.entries = packed
+            return
+        numbers, *labels = packed
+        never = [0] * len(numbers)
+        entries = zip(source.times(len(numbers)), never, labels[0] if labels else never, strict=True)
+        self.entries = dict(zip(map(source.ids.__getitem__, numbers), map(list, entries), strict=True))
 
     def _bound(self) -> None:
         if len(self.entries) > 2 * self.most:

@@ -86,7 +86,7 @@ class SeenByUser:
 
     __slots__ = ("_index", "_packed", "capacity")
 
-    def __init__(self, capacity: int = USER_SEEN, packed: bytes = b"") -> None:
+    def __init__(self, capacity: int = USER_SEEN, packed: bytes | bytearray = b"") -> None:
         self.capacity = capacity
         self._packed = bytearray(packed)
         self._index: set[bytes] | None = None
@@ -141,9 +141,9 @@ class SeenByUser:
     def __len__(self) -> int:
         return len(self._packed) // WIDTH
 
-    def pack(self) -> bytes:
-        """The ids, oldest first."""
-        return bytes(self._packed)
+    def pack(self) -> bytearray:
+        """The ids, oldest first, to be read and not changed."""
+        return self._packed
 
     @classmethod
     def of(cls, hashes: Iterable[int]) -> SeenByUser:

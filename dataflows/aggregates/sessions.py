@@ -210,29 +210,33 @@ class Sessions:
         """What is stored of a user; ids and times go to where all parts have theirs."""
         if not self.known and not self.settled_at:
             return None
-        to.times.append(self.settled_at)
-        content: list[Any] = []
+        content: list[Any] = [self.settled_at > 0]
+        if self.settled_at:
+            to.times.append(self.settled_at)
         for session in self.known:
             to.times += (session.started_at, session.last_at)
             content.append(session.begun + 2 * session.ended)
             if not session.ended:
-                kept = session.items if len(session.items) <= MOST_ITEMS else session.newest()
-                content += (session.pages, session.carts, session.purchases, to.numbers(kept))
-                to.times += [session.items[item_id] for item_id in kept]
+                items = session.items
+                if len(items) > MOST_ITEMS:
+                    items = {item_id: items[item_id] for item_id in session.newest()}
+                content += (session.pages, session.carts, session.purchases, to.numbers(items))
+                to.times += items.values()
         return content
 
     @classmethod
     def read(cls, packed: list[Any], source: Reader) -> Sessions:
         """What `write` gave."""
         sessions = cls()
-        (sessions.settled_at,) = source.times(1)
         content = iter(packed)
+        if next(content):
+            (sessions.settled_at,) = source.times(1)
         for told in content:
             session = Session(*source.times(2))
             session.begun, session.ended = bool(told & 1), bool(told & 2)
             if not session.ended:
                 session.pages, session.carts, session.purchases = next(content), next(content), next(content)
-                ids = source.items(next(content))
+                ids = [source.ids[number] for number in next(content)]
                 session.items = dict(zip(ids, source.times(len(ids)), strict=True))
             sessions.known.append(session)
         return sessions

@@ -9,7 +9,7 @@ say by number which they mean. What a user does not have is left out at the end 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -32,36 +32,36 @@ PLAIN: Final = 2
 BARE: Final = 1
 """As PLAIN; may lack, from the last on, what others have of identity, sessions and standing."""
 NOTHING_YET: Final[tuple[Any, ...]] = (None, Sessions().pack(), None)
-MOMENTS: Final = (
-    "first_seen_at", "last_view_at", "last_cart_at", "last_purchase_at", "last_email_open_at", "last_email_click_at",
-)  # fmt: skip
-"""The names in `User.last`; they are stored by their place, so new ones go to the end."""
+MOMENTS: Final = ("last_view_at", "last_cart_at", "last_purchase_at", "last_email_open_at", "last_email_click_at")
+"""Names in `User.last`; they are stored by their place, so new ones go to the end."""
+FIRST: Final = "first_seen_at"
+"""The other one; it is stored apart, since it may be much longer ago than all else."""
 PROFILE: Final = ("country", "locale", "timezone", "first_name", "email_allowed", "profile_allowed")
-"""The names in `User.profile`, likewise."""
+"""The names in `User.profile`, by their places likewise."""
+
+NO_PARTS: Final = (None,) * 10
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
 def pack_user(user: User) -> bytes:
     """The state as bytes: msgpack, the version first."""
-    to = Writer()
-    parts = [  # in the order of _PARTS: times are read one after the other
-        user.recent.write(to), user.tiles.write(user.row_at), user.sessions.write(to), user.cart.write(to),
+    to, row_at, last, identity = Writer(), user.row_at, user.last, user.identity
+    parts = [  # times are read in the order in which they are written here
+        user.recent.write(to), user.tiles.write(row_at), user.sessions.write(to), user.cart.write(to),
         _written_profile(user.profile, to), user.standing, user.bought.write(to), user.orders.entries or None,
-        user.wishes.write(to), user.identity and user.identity.pack(),
+        user.wishes.write(to), identity and identity.pack(),
     ]  # fmt: skip
-    last = user.last
-    moments = [last.get(name, 0) for name in MOMENTS]
-    while moments and not moments[-1]:
-        moments.pop()
-    base = -(-max(max(moments, default=0), max(to.times, default=0)) // SECOND) * SECOND
-    content: list[Any] = [
-        VERSION, user.offset, user.row_at, user.seen.pack(), base - user.row_at,
-        pack_times(moments, base), pack_ids(list(to.ids)) if to.ids else None, pack_times(to.times, base), *parts,
-    ]  # fmt: skip
-    while content[-1] is None:
-        content.pop()
-    return _encode(content)
+    while parts and parts[-1] is None:
+        parts.pop()
+    moments = [place for place, name in enumerate(MOMENTS) if name in last]
+    to.times += [last[MOMENTS[place]] for place in moments]
+    first = last.get(FIRST)
+    base = -(-max(to.times, default=first or 0) // SECOND) * SECOND
+    return _encode((
+        VERSION, user.offset, row_at, user.seen.pack(), base - row_at, None if first is None else base - first,
+        *pack_times(to.times, base), moments, pack_ids(list(to.ids)), *parts,
+    ))  # fmt: skip
 
 
 def unpack_user(packed: bytes, user: User) -> None:
@@ -74,64 +74,42 @@ def unpack_user(packed: bytes, user: User) -> None:
     if version <= PLAIN:
         _unpack_plain(content, user)
         return
-    user.offset, user.row_at, seen, since, moments, ids, times, *parts = content
-    base = user.row_at + since
-    source = Reader(unpack_ids(ids) if ids else [], unpack_times(times, base))
+    user.offset, row_at, seen, since, first, unit, times, moments, ids, *parts = content
+    user.row_at = row_at
     user.seen = SeenByUser(packed=seen)
-    for name, at in zip(MOMENTS, unpack_times(moments, base), strict=False):
-        if at:
-            user.last[name] = at
-    for part, read in zip(parts, _PARTS, strict=False):
-        if part is not None:
-            read(user, part, source)
+    base = row_at + since
+    source = Reader(unpack_ids(ids), unpack_times(unit, times, base))
+    parts += NO_PARTS[len(parts) :]
+    recent, tiles, sessions, cart, profile, standing, bought, orders, wishes, identity = parts
+    if recent:
+        user.recent = Recent.read(recent, source)
+    if tiles:
+        user.tiles.read(tiles, row_at)
+    if sessions is not None:
+        user.sessions = Sessions.read(sessions, source)
+    if cart:
+        user.cart = Cart.read(cart, source)
+    if profile:
+        user.profile = _read_profile(profile, source)
+    if standing:
+        user.standing = Standing(*standing)
+    if bought:
+        user.bought.read(bought, source)
+    if orders:
+        user.orders.entries = orders
+    if wishes:
+        user.wishes.read(wishes, source)
+    if identity:
+        user.identity = Identity.unpack(identity)
+    user.last = dict(zip(map(MOMENTS.__getitem__, moments), source.times(len(moments)), strict=True))
+    if first is not None:
+        user.last[FIRST] = base - first
 
 
-def _read_recent(user: User, packed: list[Any], source: Reader) -> None:
-    user.recent = Recent.read(packed, source)
-
-
-def _read_tiles(user: User, packed: list[Any], source: Reader) -> None:
-    user.tiles.read(packed, user.row_at)
-
-
-def _read_sessions(user: User, packed: list[Any], source: Reader) -> None:
-    user.sessions = Sessions.read(packed, source)
-
-
-def _read_cart(user: User, packed: list[Any], source: Reader) -> None:
-    user.cart = Cart.read(packed, source)
-
-
-def _read_profile(user: User, packed: list[Any], source: Reader) -> None:
+def _read_profile(packed: list[Any], source: Reader) -> dict[str, tuple[int, Any]]:
     said = [(name, value) for name, value in zip(PROFILE, packed, strict=False) if value is not None]
     times = source.times(len(said))
-    user.profile = {name: (at, value) for (name, value), at in zip(said, times, strict=True)}
-
-
-def _read_standing(user: User, packed: list[int], source: Reader) -> None:
-    user.standing = Standing(*packed)
-
-
-def _read_bought(user: User, packed: list[Any], source: Reader) -> None:
-    user.bought.read(packed, source)
-
-
-def _read_orders(user: User, packed: dict[int, Any], source: Reader) -> None:
-    user.orders.entries = packed
-
-
-def _read_wishes(user: User, packed: list[Any], source: Reader) -> None:
-    user.wishes.read(packed, source)
-
-
-def _read_identity(user: User, packed: list[Any], source: Reader) -> None:
-    user.identity = Identity.unpack(packed)
-
-
-_PARTS: Final[tuple[Callable[[User, Any, Reader], None], ...]] = (
-    _read_recent, _read_tiles, _read_sessions, _read_cart, _read_profile, _read_standing, _read_bought, _read_orders,
-    _read_wishes, _read_identity,
-)  # fmt: skip
+    return {name: (at, value) for (name, value), at in zip(said, times, strict=True)}
 
 
 def _written_profile(profile: dict[str, tuple[int, Any]], to: Writer) -> list[Any] | None:

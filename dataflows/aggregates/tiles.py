@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import chain
 from operator import add
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from dataflows.aggregates.packing import pack_column, unpack_column
 from dataflows.events import DAY, HOUR, MINUTE
 
 HORIZON: Final = 90
@@ -153,41 +151,18 @@ class Tiles:
         tiles.grids = packed
         return tiles
 
-    def write(self, base: int) -> list[Any] | None:
-        """What is stored in few bytes: by level the newest tile, the kinds that it counts, and a column of numbers.
-
-        These are how old each tile is, and then the counts of each kind that is not zero everywhere.
+    def write(self, base: int) -> list[dict[int, list[int]]] | None:
+        """What is stored in fewer bytes: the tiles by how long before `base` they are, which is a byte or two.
 
         Args:
             base: a moment near the newest event, in microseconds.
         """
-        levels: list[Any] = []
-        for (size, _), grid in zip(self._spans, self.grids, strict=True):
-            if not grid:
-                levels.append(None)
-                continue
-            newest = max(grid)
-            counts = list(zip(*grid.values(), strict=True))
-            kinds = [kind for kind, numbers in enumerate(counts) if any(numbers)]
-            numbers = [newest - tile for tile in grid]
-            numbers.extend(chain.from_iterable([counts[kind] for kind in kinds]))
-            levels.append((base // size - newest, sum(1 << kind for kind in kinds), pack_column(numbers)))
-        while levels and levels[-1] is None:
-            levels.pop()
-        return levels or None
+        if not any(self.grids):
+            return None
+        grids = zip(self._spans, self.grids, strict=True)
+        return [{base // size - tile: counts for tile, counts in grid.items()} for (size, _), grid in grids]
 
-    def read(self, packed: list[Any], base: int) -> None:
+    def read(self, packed: list[dict[int, list[int]]], base: int) -> None:
         """Take in what `write` gave."""
-        for place, level in enumerate(packed):
-            if level is None:
-                continue
-            since, used, column = level
-            numbers = unpack_column(column)
-            kinds = [kind for kind in range(self.kinds) if used >> kind & 1]
-            length = len(numbers) // (1 + len(kinds))
-            counts = [[0] * length] * self.kinds
-            for row, kind in enumerate(kinds, 1):
-                counts[kind] = numbers[row * length : (row + 1) * length]
-            newest = base // self._spans[place][0] - since
-            tiles = [newest - age for age in numbers[:length]]
-            self.grids[place] = dict(zip(tiles, map(list, zip(*counts, strict=True)), strict=True))
+        grids = zip(self._spans, packed, strict=True)
+        self.grids = [{base // size - since: counts for since, counts in grid.items()} for (size, _), grid in grids]
