@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -22,6 +23,7 @@ from dataflows.gate import Gate
 from dataflows.identities import Identities
 from dataflows.inbox import Inbox
 from dataflows.population import Population, population_counts
+from dataflows.redis_memory import advice
 from dataflows.settings import FlowSettings, flow_settings
 from dataflows.stages import Aggregated, Enriched, Received
 from dataflows.state import CatalogueFacts, user_states, user_table
@@ -94,6 +96,8 @@ def flow() -> Dataflow:
     """The flow on the configured stream, owning the configured partitions."""
     settings = flow_settings(os.environ)
     wiring = wire(settings, "people", ["user"])
+    if command := advice(wiring.client):
+        logging.getLogger(__name__).warning("users take three times the memory that they need; type: %s", command)
     fold = folds(wiring.client, settings, wiring.receive.stream.partitions)
     return build(
         wiring.receive,

@@ -17,6 +17,8 @@ from typing import Final, TextIO
 
 STOP_SECONDS: Final = 10.0
 TAIL_LINES: Final = 15
+LARGEST_IN_ONE_PIECE: Final = 4096
+"""Hashes are kept in one piece up to a value of so many bytes; the name of the option is the one that Redis 6 knows."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -103,6 +105,7 @@ def redis_command(folder: Path, port: int) -> list[str]:
     return [
         find_redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder.resolve()),
         "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--daemonize", "no",
+        "--hash-max-ziplist-value", str(LARGEST_IN_ONE_PIECE),
     ]  # fmt: skip
 
 

@@ -16,6 +16,8 @@ from typing import Any, Final, TypeAlias
 
 MILLISECOND: Final = 1000
 SECOND: Final = 1_000_000
+UNITS: Final = (1, MILLISECOND, SECOND)
+"""What times are counted in, as clients send them."""
 FEW: Final = 8
 """So many numbers are not worth a column: it would take longer than it saves."""
 BYTES: Final = 8
@@ -61,18 +63,20 @@ def unpack_column(packed: Column) -> list[int]:
 def pack_times(times: Iterable[int], base: int) -> tuple[int, Column]:
     """Times by how long before `base` they are, all in microseconds, and not after it.
 
-    They are counted in the largest unit that is exact, which comes first: clients send seconds or milliseconds.
+    They are counted in the largest of UNITS that is exact, whose place comes first.
     """
     ages = [base - at for at in times]
     step = gcd(*ages)
     if step % MILLISECOND:
-        return 1, pack_column(ages)
-    unit = MILLISECOND if step % SECOND else SECOND
-    return unit, pack_column([age // unit for age in ages])
+        return 0, pack_column(ages)
+    place = 1 if step % SECOND else 2
+    unit = UNITS[place]
+    return place, pack_column([age // unit for age in ages])
 
 
-def unpack_times(unit: int, packed: Column, base: int) -> list[int]:
+def unpack_times(place: int, packed: Column, base: int) -> list[int]:
     """The times that `pack_times` packed."""
+    unit = UNITS[place]
     return [base - age * unit for age in unpack_column(packed)]
 
 

@@ -75,19 +75,9 @@ class Session:
         items = self.items
         return sorted(items, key=lambda item_id: (-items[item_id], item_id))[:MOST_ITEMS]
 
-    def pack(self) -> tuple[Any, ...]:
-        """Plain data to be stored: three numbers once it was told to be over."""
-        times = self.started_at, self.last_at - self.started_at, self.begun + 2 * self.ended
-        if self.ended:
-            return times
-        items, last_at = self.items, self.last_at
-        kept = items if len(items) <= MOST_ITEMS else self.newest()
-        ago = {item_id: last_at - items[item_id] for item_id in kept}
-        return *times, self.pages, self.carts, self.purchases, ago
-
     @classmethod
     def unpack(cls, packed: tuple[Any, ...]) -> Session:
-        """The session that `pack` gave."""
+        """The session that was stored before `Sessions.write`."""
         started_at, length, told, *rest = packed
         session = cls(started_at, started_at + length)
         session.begun, session.ended = bool(told & 1), bool(told & 2)
@@ -194,13 +184,9 @@ class Sessions:
             told = sorted((each for each in told if now - each.occurred_at <= self.stale), key=_in_time)
         return told, due
 
-    def pack(self) -> tuple[Any, ...]:
-        """Plain data to be stored."""
-        return self.settled_at, *[session.pack() for session in self.known]
-
     @classmethod
     def unpack(cls, packed: tuple[Any, ...]) -> Sessions:
-        """What `pack` gave."""
+        """What was stored before `write`."""
         sessions = cls()
         sessions.settled_at, *known = packed
         sessions.known = [Session.unpack(session) for session in known]

@@ -31,7 +31,7 @@ PLAIN: Final = 2
 """The version of states that hold each part as it is in memory, and event ids in eight bytes."""
 BARE: Final = 1
 """As PLAIN; may lack, from the last on, what others have of identity, sessions and standing."""
-NOTHING_YET: Final[tuple[Any, ...]] = (None, Sessions().pack(), None)
+NOTHING_YET: Final[tuple[Any, ...]] = (None, (0,), None)
 MOMENTS: Final = ("last_view_at", "last_cart_at", "last_purchase_at", "last_email_open_at", "last_email_click_at")
 """Names in `User.last`; they are stored by their place, so new ones go to the end."""
 FIRST: Final = "first_seen_at"
@@ -57,11 +57,16 @@ def pack_user(user: User) -> bytes:
     moments = [place for place, name in enumerate(MOMENTS) if name in last]
     to.times += [last[MOMENTS[place]] for place in moments]
     first = last.get(FIRST)
-    base = -(-max(to.times, default=first or 0) // SECOND) * SECOND
+    base = _whole_second(max(row_at, max(to.times, default=0), first or 0))
     return _encode((
-        VERSION, user.offset, row_at, user.seen.pack(), base - row_at, None if first is None else base - first,
-        *pack_times(to.times, base), moments, pack_ids(list(to.ids)), *parts,
+        VERSION, user.offset, row_at, user.seen.pack(), base - _whole_second(row_at),
+        None if first is None else base - first, *pack_times(to.times, base), moments, pack_ids(list(to.ids)), *parts,
     ))  # fmt: skip
+
+
+def _whole_second(at: int) -> int:
+    """The next one: ages from there are as whole as the times are."""
+    return -(-at // SECOND) * SECOND
 
 
 def unpack_user(packed: bytes, user: User) -> None:
@@ -74,11 +79,11 @@ def unpack_user(packed: bytes, user: User) -> None:
     if version <= PLAIN:
         _unpack_plain(content, user)
         return
-    user.offset, row_at, seen, since, first, unit, times, moments, ids, *parts = content
+    user.offset, row_at, seen, since, first, place, times, moments, ids, *parts = content
     user.row_at = row_at
     user.seen = SeenByUser(packed=seen)
-    base = row_at + since
-    source = Reader(unpack_ids(ids), unpack_times(unit, times, base))
+    base = _whole_second(row_at) + since
+    source = Reader(unpack_ids(ids), unpack_times(place, times, base))
     parts += NO_PARTS[len(parts) :]
     recent, tiles, sessions, cart, profile, standing, bought, orders, wishes, identity = parts
     if recent:

@@ -6,7 +6,6 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 from hypothesis import strategies as st
 
 from dataflows.aggregates import log
@@ -260,13 +259,6 @@ def test_an_identity_survives_storing() -> None:
     assert again.pack() == device.identity.pack()
     assert (again.links.pairs, again.targets) == (device.identity.links.pairs, {"u3": NOW})
     assert not again.replace("u9", Part(NOW, [b"x"], None))
-
-
-def test_a_state_of_the_release_before_is_read() -> None:
-    user = a_user([an_event()])
-    *before, identity, _, _ = msgspec.msgpack.decode(user.pack(), strict=False)
-    assert identity is None
-    assert User.unpack(msgspec.msgpack.encode(before)).row(NOW) == user.row(NOW)
 
 
 def test_replacing_says_whether_anything_changed() -> None:

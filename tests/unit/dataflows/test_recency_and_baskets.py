@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from dataflows.aggregates.baskets import EVERYTHING, MOST_CHANGES, MOST_ITEMS, Cart
 from dataflows.aggregates.orders import MONEY, MOST_ORDERS, Orders
+from dataflows.aggregates.packing import Writer
 from dataflows.aggregates.recency import RECENT, Kept, Recent, taste
-from dataflows.aggregates.seen import Seen, hash_id
+from dataflows.aggregates.seen import WIDTH, Seen, SeenByUser, hash_id
 from dataflows.events import DAY
 from tests.given import NOW, lists_of, seeds
 from tests.unit.dataflows.proofs import fails, for_all, holds
+from tests.unit.dataflows.storing import read_again
 
 ITEM = ("a", "b", "c")
 AT = range(1, 7)
@@ -63,6 +65,51 @@ def test_a_ring_that_forgets_wrongly_is_caught(mutant: type[Seen]) -> None:
     assert fails(remembers_the_newest_ids, mutant)
 
 
+@for_all(ids=st.lists(st.integers(0, 12)), capacity=st.integers(1, 8), cut=st.integers(0, 50), many=st.integers(1, 8))
+def remembers_the_newest_of_a_user(ring: type[SeenByUser], ids: list[int], capacity: int, cut: int, many: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dataflows.aggregates.seen.INDEXED", many)
+        seen, model = ring(capacity), OrderedDict[int, None]()
+        for place, number in enumerate(ids):
+            if place == cut:
+                seen = ring(capacity, bytes(seen.pack()))
+            assert seen.add_hash(hash_id(f"e{number}")) == (number not in model)
+            assert not seen.add(f"e{number}")
+            model.setdefault(number)
+            if len(model) > capacity:
+                model.popitem(last=False)
+            assert seen.pack() == SeenByUser.of(hash_id(f"e{known}") for known in model).pack()
+            assert len(seen) == len(model) <= capacity
+            assert [hash_id(f"e{each}") in seen for each in range(13)] == [each in model for each in range(13)]
+
+
+class BytesOfTwoIds(SeenByUser):
+    """Finds an id across the border of two others."""
+
+    def _has(self, digest: bytes) -> bool:
+        return digest in self._packed
+
+
+class NeverFull(SeenByUser):
+    def _add(self, digest: bytes) -> bool:
+        self.capacity = 10**6
+        return super()._add(digest)
+
+
+def test_the_ring_of_a_user_remembers_the_newest_ids() -> None:
+    holds(remembers_the_newest_of_a_user, SeenByUser, examples=300)
+
+
+def test_a_ring_of_a_user_that_never_forgets_is_caught() -> None:
+    assert fails(remembers_the_newest_of_a_user, NeverFull)
+
+
+@pytest.mark.parametrize(("ring", "is_new"), [(SeenByUser, True), (BytesOfTwoIds, False)])
+def test_an_id_is_not_found_across_the_border_of_two_others(ring: type[SeenByUser], is_new: bool) -> None:
+    seen = ring(packed=bytes(range(2 * WIDTH)))
+    assert seen.add_hash(int.from_bytes(bytes(range(2, 2 + WIDTH)), "little")) is is_new
+
+
 def test_an_id_has_the_same_hash_for_ever() -> None:
     assert hash_id("e1") == 4837565179555459614
     assert hash_id("") == 0
@@ -83,7 +130,7 @@ def holds_the_fold_of_its_changes(cart: type[Cart], changes: list[tuple[str, int
     made = cart()
     for change in chance.sample(changes, len(changes)):
         if chance.random() < 0.2:
-            made = cart.unpack(*made.pack())
+            made = read_again(made)
         made.change(*change)
     held = quantities(changes)
     added = {item_id: max(at for each, at, by in changes if each == item_id and by > 0) for item_id in held}
@@ -216,7 +263,7 @@ def has_the_newest_looks(recent: type[Recent], looks: Any, seed: int) -> None:
     made = recent()
     for number, *look in chance.sample(looks, len(looks)):
         if chance.random() < 0.1:
-            made = recent.unpack(made.pack())
+            made = read_again(made)
         made.touch(f"i{number}", *look)
     newest: dict[str, tuple[int, float, str]] = {}
     for number, at, price, category in looks:
@@ -228,8 +275,9 @@ def has_the_newest_looks(recent: type[Recent], looks: Any, seed: int) -> None:
 
 
 class OneTooFew(Recent):
-    def pack(self) -> Any:
-        return super().pack()[: RECENT - 1]
+    def write(self, to: Writer) -> Any:
+        self.entries = dict(self.newest()[: RECENT - 1])
+        return super().write(to)
 
 
 class FirstLookStays(Recent):
