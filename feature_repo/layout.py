@@ -172,7 +172,7 @@ class EntityLayout:
             key: of the entity.
             values: features by name; None becomes a null.
             at: what the row is of, in microseconds.
-            state: the opaque state of the entity, where there is one.
+            state: the opaque state of the entity, where there is one; its view has no stamp, which nobody reads.
             omitted: features that are left out where they are None, since they never had a value before.
         """
         names = tuple(values)
@@ -187,8 +187,8 @@ class EntityLayout:
             parts += (field, stamp)
         if state is not None:
             column = self.columns["state"]
-            parts += (bulk(column.field), bulk(column.encode(state)), bulk(self.stamps[column.view]), stamp)
-            pairs += 2
+            parts += (bulk(column.field), bulk(column.encode(state)))
+            pairs += 1
         return b"".join((b"*%d\r\n$4\r\nHSET\r\n" % (2 * pairs + 2), bulk(self.key(key)), *parts))
 
     def hget(self, key: str, name: str) -> bytes:
