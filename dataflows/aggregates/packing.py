@@ -1,17 +1,16 @@
 """Compact data for what a state is full of: whole numbers, times, ids.
 
 A state is read and written for every user of a micro-batch, so this is quick before it is small: few numbers stay a
-list, which msgpack packs by itself and small ones in a byte; of many, each byte of their width is one slice.
+list, which msgpack packs by itself and small ones in a byte; many become an array of the width that they need.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import repeat
 from math import gcd
-from sys import byteorder
 from typing import Any, Final, TypeAlias
 
 MILLISECOND: Final = 1000
@@ -20,16 +19,16 @@ UNITS: Final = (1, MILLISECOND, SECOND)
 """What times are counted in, as clients send them."""
 FEW: Final = 8
 """So many numbers are not worth a column: it would take longer than it saves."""
-BYTES: Final = 8
-PLACES: Final = tuple(range(BYTES)) if byteorder == "little" else tuple(range(BYTES - 1, -1, -1))
-"""Where the bytes of a number of eight lie, the lowest first."""
+WORDS: Final[Mapping[int, str]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
+"""Widths that `array` knows."""
 MOST_STARTS: Final = 8
 MOST_DIGITS: Final = 15
 REMEMBERED: Final = 2**16
 """How many ids are remembered with their parts: those of a catalogue come again and again."""
 
 Column: TypeAlias = bytes | list[int]
-"""Whole numbers: as they are, or as bytes: a width, then the lowest bytes of all, the next ones, and so on."""
+"""Whole numbers: as they are, or as bytes: a width, then the numbers in it, the lowest byte first as machines have it.
+Where no machine word is as wide, the lowest bytes of all come first, then the next ones, and so on."""
 Ids: TypeAlias = list[str] | tuple[list[str], Column, Column]
 """Ids: as they are, or how they begin, the numbers that follow, and, if there are several, which beginning is whose."""
 
@@ -38,12 +37,11 @@ def pack_column(numbers: Sequence[int]) -> Column:
     """Whole numbers from 0 to 2^64 - 1."""
     if len(numbers) <= FEW:
         return list(numbers)
-    highest = max(numbers)
-    if highest < 256:
-        return b"\x01" + bytes(numbers)
-    width = (highest.bit_length() + 7) // 8
+    width = max(1, (max(numbers).bit_length() + 7) // 8)
+    if width in WORDS:
+        return bytes((width,)) + array(WORDS[width], numbers).tobytes()
     raw = array("Q", numbers).tobytes()
-    return bytes((width,)) + b"".join([raw[place::BYTES] for place in PLACES[:width]])
+    return bytes((width,)) + b"".join([raw[place::8] for place in range(width)])
 
 
 def unpack_column(packed: Column) -> list[int]:
@@ -51,12 +49,12 @@ def unpack_column(packed: Column) -> list[int]:
     if isinstance(packed, list):
         return packed
     width = packed[0]
-    if width == 1:
-        return list(packed[1:])
+    if width in WORDS:
+        return array(WORDS[width], packed[1:]).tolist()
     number = (len(packed) - 1) // width
-    raw = bytearray(BYTES * number)
-    for start, place in zip(range(1, len(packed), number), PLACES, strict=False):
-        raw[place::BYTES] = packed[start : start + number]
+    raw = bytearray(8 * number)
+    for place in range(width):
+        raw[place::8] = packed[1 + place * number : 1 + (place + 1) * number]
     return array("Q", raw).tolist()
 
 
