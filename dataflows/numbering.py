@@ -61,8 +61,8 @@ def check_identity(stream: Stream, flow: str, place: Place) -> None:
     if place.identity and place.identity != stream.identity:
         raise OffsetGone(
             f"{flow} is somewhere in another stream: in {place.identity!r}, and this one is {stream.identity!r}; it "
-            f"was made anew, or INLAY_STREAM_URL was changed. To go on with it: python -m dataflows.offsets reset {flow} "
-            "--to first (or --to last)"
+            f"was made anew, or INLAY_STREAM_URL was changed. To go on with it: python -m dataflows.offsets reset "
+            f"{flow} --to first (or --to last)"
         )
 
 
