@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -20,8 +20,10 @@ from dataflows.connectors.kafka_address import Address, read_address
 from dataflows.connectors.kafka_publisher import KafkaPublisher, Producing
 from dataflows.connectors.kafka_topic import Topic, answers, checked_settings, down
 
-ANSWER_SECONDS: Final = 10.0
-"""How long a question may take."""
+OPEN_SECONDS: Final = 30.0
+"""How long a flow or a tool waits at its start for a broker that is starting too."""
+ANSWER_SECONDS: Final = 5.0
+"""How long a question may take later on: less than the lease of a flow, which is renewed in between."""
 PUBLISH_SECONDS: Final = 30.0
 """How long a tool waits for an acknowledgement: longer than a broker takes to start again."""
 COLLECT_SECONDS: Final = 5.0
@@ -47,8 +49,9 @@ class KafkaStream:
 
     def __init__(self, address: Address) -> None:
         self.name, self.partitions = address.topic, address.partitions
-        self._address, self._topic = address, Topic(address, ANSWER_SECONDS)
+        self._address, self._topic = address, Topic(address, OPEN_SECONDS)
         self.identity = self._topic.open()
+        self._topic.seconds = ANSWER_SECONDS
         self._reader: Reader | None = None
         self._producing: Producing | None = None
 
@@ -91,9 +94,13 @@ class KafkaStream:
         self._topic.remove(partition, up_to)
 
     def lag(self, after: Mapping[int, int], most: int = 0) -> dict[int, int]:
-        """From the watermarks, however many they are."""
-        bounds = self._topic.bounds(after)
-        return {number: max(0, end - max(first, after[number] + 1)) for number, (first, end) in bounds.items()}
+        """From the watermarks, however many they are: those of the last fetch, of partitions that are being read."""
+        ends = self._reader.ends(part for part, offset in after.items() if offset >= 0) if self._reader else {}
+        lags = {part: end - after[part] - 1 for part, end in ends.items()}
+        if asked := after.keys() - ends.keys():
+            bounds = self._topic.bounds(asked)
+            lags |= {part: end - max(first, after[part] + 1) for part, (first, end) in bounds.items()}
+        return {part: max(0, lags[part]) for part in after}
 
     def tell(self, flow: str, after: Mapping[int, int]) -> None:
         """Commit to the consumer group `<group>-<flow>`."""
@@ -144,6 +151,15 @@ class Reader:
             return []
         self._heard = time.monotonic()
         return self._sort(messages)
+
+    def ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The next offset of each partition as of the last fetch from it; without those that are not being read."""
+        ends = {}
+        for part in self._after.keys() & set(partitions):
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, part), cached=True)
+            if end >= 0:
+                ends[part] = end
+        return ends
 
     def close(self) -> None:
         """Close the connections."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
     Consumer,
@@ -34,6 +34,8 @@ NEW_TOPIC: Final = {
 }
 """How a topic is made if it is not there."""
 
+T = TypeVar("T")
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -46,7 +48,7 @@ class Topic:
     """
 
     def __init__(self, address: Address, seconds: float) -> None:
-        self._address, self._name, self._seconds = address, address.topic, seconds
+        self._address, self._name, self.seconds = address, address.topic, seconds
         with checked_settings():
             self._admin = AdminClient(address.client())
         self._looker: Consumer | None = None
@@ -62,7 +64,7 @@ class Topic:
         found = self._describe()
         if found is None:
             self._make()
-            give_up_at = time.monotonic() + self._seconds
+            give_up_at = time.monotonic() + self.seconds
             while (found := self._describe()) is None:  # made by one broker, not yet known to the one that is asked
                 if time.monotonic() > give_up_at:
                     raise StreamDown(f"the topic {self._name!r} was made, but no broker knows it yet; try again")
@@ -94,7 +96,7 @@ class Topic:
         at = self._time_of(self._looker, partition, offset)
         with answers():
             asked = [TopicPartition(self._name, partition, max(0, at - round(seconds * 1000)))]
-            (found,) = self._looker.offsets_for_times(asked, self._seconds)
+            (found,) = self._looker.offsets_for_times(asked, self.seconds)
         if found.error is not None:
             raise down(found.error)
         return int(found.offset) if 0 <= found.offset <= offset else offset
@@ -102,8 +104,12 @@ class Topic:
     def remove(self, partition: int, up_to: int) -> None:
         """Give up records up to an offset."""
         asked = [TopicPartition(self._name, partition, up_to + 1)]
-        for future in self._admin.delete_records(asked, request_timeout=self._seconds).values():
-            _answer(future)
+
+        def ask() -> None:
+            for future in self._admin.delete_records(asked, request_timeout=self.seconds).values():
+                future.result()
+
+        self._settled(ask)
 
     def tell(self, group: str, after: Mapping[int, int]) -> None:
         """Commit offsets to a consumer group, for those who look at it. Nobody waits for that; a failure is logged."""
@@ -112,9 +118,9 @@ class Topic:
             if (error := future.exception()) is not None:
                 _log.warning("Kafka was not told where the flow is, and its tools show an older place: %s", error)
         places = [TopicPartition(self._name, number, offset + 1) for number, offset in after.items() if offset >= 0]
-        if places and not self._told:
+        if places:
             asked = [ConsumerGroupTopicPartitions(group, places)]
-            told = self._admin.alter_consumer_group_offsets(asked, request_timeout=self._seconds)
+            told = self._admin.alter_consumer_group_offsets(asked, request_timeout=self.seconds)
             self._told += told.values()
 
     def close(self) -> None:
@@ -128,9 +134,9 @@ class Topic:
             self._looker.close()
 
     def _describe(self) -> Any:
-        asked = self._admin.describe_topics(TopicCollection([self._name]), request_timeout=self._seconds)
+        asked = self._admin.describe_topics(TopicCollection([self._name]), request_timeout=self.seconds)
         try:
-            return _answer(asked[self._name], raw=True)
+            return asked[self._name].result()
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 return None
@@ -138,23 +144,38 @@ class Topic:
 
     def _make(self) -> None:
         topic = NewTopic(self._name, self._address.partitions, self._address.replication, config=NEW_TOPIC)
-        made = self._admin.create_topics([topic], request_timeout=self._seconds)
+        made = self._admin.create_topics([topic], request_timeout=self.seconds)
         try:
-            _answer(made[self._name], raw=True)
+            made[self._name].result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else was quicker
                 raise down(error.args[0]) from None
 
     def _offsets(self, partitions: list[int], which: Any) -> dict[int, int]:
         asked = {TopicPartition(self._name, partition): which for partition in partitions}
-        answers = self._admin.list_offsets(asked, request_timeout=self._seconds)
-        return {place.partition: int(_answer(future).offset) for place, future in answers.items()}
+
+        def ask() -> dict[int, int]:
+            answers = self._admin.list_offsets(asked, request_timeout=self.seconds)
+            return {place.partition: int(future.result().offset) for place, future in answers.items()}
+
+        return self._settled(ask)
+
+    def _settled(self, ask: Callable[[], T]) -> T:
+        """The answer, when the brokers agree on who leads: after one came or went, they do not for a moment."""
+        give_up_at = time.monotonic() + self.seconds
+        while True:
+            try:
+                return ask()
+            except KafkaException as error:
+                if error.args[0].code() not in UNSETTLED or time.monotonic() > give_up_at:
+                    raise down(error.args[0]) from None
+                time.sleep(0.1)
 
     def _time_of(self, looker: Consumer, partition: int, offset: int) -> int:
         """When the record at `offset` was written, in milliseconds; now, if there is none from there on."""
         looker.assign([TopicPartition(self._name, partition, offset)])
         try:
-            give_up_at = time.monotonic() + self._seconds
+            give_up_at = time.monotonic() + self.seconds
             while time.monotonic() < give_up_at:
                 if (message := looker.poll(0.5)) is None:
                     continue
@@ -201,16 +222,16 @@ PERMANENT: Final = frozenset(
 """What does not go away by waiting."""
 
 
+UNSETTLED: Final = frozenset(
+    {
+        KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.KAFKA_STORAGE_ERROR,
+    }
+)  # fmt: skip
+"""What goes away by itself within moments."""
+
+
 def down(error: KafkaError) -> StreamError:
     """The error of ours for one of Kafka's."""
     said = f"Kafka says: {error.str()}"
     return StreamError(said) if error.code() in PERMANENT else StreamDown(said)
-
-
-def _answer(future: Future[Any], *, raw: bool = False) -> Any:
-    try:
-        return future.result()  # within the time that the question was given
-    except KafkaException as error:
-        if raw:
-            raise
-        raise down(error.args[0]) from None
