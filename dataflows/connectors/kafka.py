@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from dataflows.connectors import Bounds, OffsetGone, Records, StreamDown
 from dataflows.connectors.kafka_address import Address, read_address
 from dataflows.connectors.kafka_publisher import KafkaPublisher, Producing
-from dataflows.connectors.kafka_topic import Topic, answers, checked_settings, down
+from dataflows.connectors.kafka_topic import Group, Topic, answers, checked_settings, down
 
 OPEN_SECONDS: Final = 30.0
 """How long a flow or a tool waits at its start for a broker that is starting too."""
@@ -50,9 +50,12 @@ class KafkaStream:
     def __init__(self, address: Address) -> None:
         self.name, self.partitions = address.topic, address.partitions
         self._address, self._topic = address, Topic(address, OPEN_SECONDS)
-        self.identity = self._topic.open()
+        self._topic.open()
+        self.identity = self._topic.identity()
         self._topic.seconds = ANSWER_SECONDS
         self._reader: Reader | None = None
+        self._groups: dict[str, Group] = {}
+        self._places: dict[str, dict[int, int]] = {}
         self._producing: Producing | None = None
 
     def publish(self, records: Sequence[tuple[int, bytes]]) -> None:
@@ -79,14 +82,14 @@ class KafkaStream:
 
     def bounds(self, partition: int) -> Bounds:
         """From Kafka's watermarks."""
-        first, end = self._topic.bounds([partition])[partition]
+        first, end = self._topic.bounds(partition)
         return Bounds(first - 1, end - 1)
 
     def rewound(self, partition: int, offset: int, seconds: float) -> int:
         """By the times of the records; that of one which was removed is not known, and then it is -1."""
         if seconds <= 0 or offset < 0:
             return max(-1, offset)
-        first, end = self._topic.bounds([partition])[partition]
+        first, end = self._topic.bounds(partition)
         return self._topic.offset_before(partition, offset, seconds) - 1 if first <= offset < end else -1
 
     def remove(self, partition: int, up_to: int) -> None:
@@ -97,17 +100,22 @@ class KafkaStream:
         """From the watermarks, however many they are: those of the last fetch, of partitions that are being read."""
         ends = self._reader.ends(part for part, offset in after.items() if offset >= 0) if self._reader else {}
         lags = {part: end - after[part] - 1 for part, end in ends.items()}
-        if asked := after.keys() - ends.keys():
-            bounds = self._topic.bounds(asked)
-            lags |= {part: end - max(first, after[part] + 1) for part, (first, end) in bounds.items()}
+        for part in after.keys() - ends.keys():
+            first, end = self._topic.bounds(part)
+            lags[part] = end - max(first, after[part] + 1)
         return {part: max(0, lags[part]) for part in after}
 
     def tell(self, flow: str, after: Mapping[int, int]) -> None:
         """Commit to the consumer group `<group>-<flow>`."""
-        self._topic.tell(f"{self._address.group}-{flow}", after)
+        if flow not in self._groups:
+            self._groups[flow] = Group(self._address, flow)
+        self._places[flow] = dict(after)
+        self._groups[flow].tell(after)
 
     def close(self) -> None:
         """Close the connections."""
+        for flow, group in self._groups.items():
+            group.close(self._places[flow])
         self._topic.close()
         if self._reader is not None:
             self._reader.close()

@@ -55,7 +55,10 @@ class Address(Struct, frozen=True):
             "reconnect.backoff.max.ms": 1000,
             "log.connection.close": False,
             "log_level": 2,  # what fails is said by whoever asked for it, and not once a second
-            **{name if name.endswith("_cb") else name.replace("_", "."): each for name, each in settings.items()},
+            **{
+                name if name in ("error_cb", "on_commit") else name.replace("_", "."): each
+                for name, each in settings.items()
+            },
             **self.settings,
         }
 

@@ -187,7 +187,11 @@ class KafkaPublisher:
     def _checked(self, old: Producing | None) -> Producing:
         if old is not None:
             old.close()
-        Topic(self._address, self._seconds).open()
+        topic = Topic(self._address, self._seconds)
+        try:
+            topic.open()
+        finally:
+            topic.close()
         return Producing(self._address, self._seconds, linger=1)
 
 
