@@ -18,7 +18,7 @@ from typing import Final, Protocol
 import redis
 from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
 
-from dataflows.connectors import Bounds, OffsetGone, Stream, StreamDown
+from dataflows.connectors import Bounds, OffsetGone, Stream, StreamError
 from dataflows.lease import Lease
 from dataflows.metrics import LAG
 from dataflows.numbering import Numbered, read_place
@@ -199,7 +199,7 @@ class Receive(FixedPartitionedSource[Received, None]):
                 up_to = own.rewound(partition, read_by_all, max(self._keep, self._rewind))
                 if up_to > own.bounds(partition).removed:
                     own.remove(partition, up_to)
-            except StreamDown as error:
+            except StreamError as error:
                 _log.warning("nothing is given up of the stream: %s", error)
                 return
 
@@ -211,7 +211,7 @@ class Receive(FixedPartitionedSource[Received, None]):
             own.tell(self._flow, place)
             for partition, lag in own.lag(place, MOST_LAG).items():
                 LAG.labels(self._flow, partition).set(lag)
-        except StreamDown as error:
+        except StreamError as error:
             _log.warning("how far the flow lags is not known: %s", error)
 
     def _in_stream(self, own: Stream, flow: str) -> dict[int, int]:

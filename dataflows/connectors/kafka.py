@@ -23,7 +23,7 @@ from dataflows.connectors.kafka_topic import Group, Topic, answers, checked_sett
 OPEN_SECONDS: Final = 30.0
 """How long a flow or a tool waits at its start for a broker that is starting too."""
 ANSWER_SECONDS: Final = 5.0
-"""How long a question may take later on: less than the lease of a flow, which is renewed in between."""
+"""How long a question may take once it reads: less than the lease of a flow, which is renewed in between."""
 PUBLISH_SECONDS: Final = 30.0
 """How long a tool waits for an acknowledgement: longer than a broker takes to start again."""
 COLLECT_SECONDS: Final = 5.0
@@ -52,7 +52,6 @@ class KafkaStream:
         self._address, self._topic = address, Topic(address, OPEN_SECONDS)
         self._topic.open()
         self.identity = self._topic.identity()
-        self._topic.seconds = ANSWER_SECONDS
         self._reader: Reader | None = None
         self._groups: dict[str, Group] = {}
         self._places: dict[str, dict[int, int]] = {}
@@ -78,6 +77,7 @@ class KafkaStream:
         """
         if self._reader is None:
             self._reader = Reader(self._address)
+            self._topic.seconds = ANSWER_SECONDS
         return self._reader.read(after, most, wait)
 
     def bounds(self, partition: int) -> Bounds:
@@ -154,11 +154,11 @@ class Reader:
             messages = self._consumer.consume(1, wait)
             if messages and most > 1:
                 messages += self._consumer.consume(most - 1, 0)
-        if not messages:
+        if found := self._sort(messages):
+            self._heard = time.monotonic()
+        else:
             self._ask_whether_anybody_is_there()
-            return []
-        self._heard = time.monotonic()
-        return self._sort(messages)
+        return found
 
     def ends(self, partitions: Iterable[int]) -> dict[int, int]:
         """The next offset of each partition as of the last fetch from it; without those that are not being read."""

@@ -62,14 +62,15 @@ def test_the_features_are_those_of_redis_streams_though_flows_and_broker_were_ki
         for flow in FLOWS:
             stand.wait_until_owner(flow)
         stand.replay(file, "--speed", str(speed_of(events, 12)), wait=False)
+        stand.wait_until_received(100)
+        kafka.kill()
+        kafka.start()
+        stand.wait_until_received(max(stand.outcomes(flow)["received"] for flow in FLOWS) + 1)
         for flow in FLOWS:
-            stand.wait_until_received(100)
             stand.kill(flow)
             stand.start(flow, wait=False)
         for flow in FLOWS:
             stand.wait_until_owner(flow)
-        kafka.kill()
-        kafka.start()
         calm.wait_until_replayed()
         stand.wait_until_replayed()
 
