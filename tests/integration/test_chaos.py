@@ -24,7 +24,7 @@ SECONDS: Final = float(os.environ.get("CHAOS_SECONDS", "20"))
 KILLS: Final = 5 if SECONDS >= 60 else 2
 RATE: Final = 1000
 """Events a second."""
-BATCH: Final = 10
+BATCH: Final = 50
 USERS: Final = 5000
 
 pytestmark = [

@@ -33,6 +33,8 @@ from tests.integration.test_real_events import (
 
 ROWS: Final = 10**9 if os.environ.get("WHOLE_SAMPLE") else 4000
 """Of the sample, in the order of their times; all of them if WHOLE_SAMPLE is set."""
+OF_THE_MOMENT: Final = ("state", "segment", "rfm_recency", "rfm_frequency", "rfm_monetary")
+"""Opaque; and how a user compares with whoever was known when the row was written, which the kills put off."""
 
 pytestmark = [
     pytest.mark.integration,
@@ -139,9 +141,9 @@ def catalogue(item: str) -> bytes:
 
 
 def everything(stand: Stand, users: list[str], items: list[str]) -> dict[str, dict[str, Any]]:
-    """Every feature of every user, item and scope, without what is opaque and what tells when a row was written."""
+    """Every feature of every user, item and scope that is a matter of the events alone."""
     rows = {**stand.read("user", users), **stand.read("item", items), **stand.read("scope", ["all"])}
-    return {key: {name: value for name, value in row.items() if name != "state"} for key, row in rows.items()}
+    return {key: {name: value for name, value in row.items() if name not in OF_THE_MOMENT} for key, row in rows.items()}
 
 
 def run(stand: Stand, *arguments: str) -> subprocess.CompletedProcess[str]:
