@@ -78,8 +78,10 @@ def test_the_features_are_those_of_redis_streams_though_flows_and_broker_were_ki
 
         items = sorted({event["item_id"] for event in events if "item_id" in event})
         users = sorted({event["user_id"] for event in events})
+        catalogue = [described(item) for item in items]
         for each in (calm, stand):
-            each.publish(0, [catalogue(item) for item in items])
+            each.publish(0, catalogue)
+        for each in (calm, stand):
             each.wait_until_drained()
         _, (expected, found) = at_rest(
             [calm, stand], lambda: [everything(each, users, items) for each in (calm, stand)]
@@ -133,7 +135,7 @@ def speed_of(events: list[dict[str, Any]], seconds: float) -> float:
     return float(max(1, (events[-1]["occurred_at"] - events[0]["occurred_at"]) / 1e6 / seconds))
 
 
-def catalogue(item: str) -> bytes:
+def described(item: str) -> bytes:
     """What makes the row of an item be written once more."""
     return msgspec.json.encode(
         {"event_id": f"cat-{item}", "type": "item", "occurred_at": time.time(), "item_id": item, "title": item}
