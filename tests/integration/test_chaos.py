@@ -70,7 +70,12 @@ class Shop:
         )  # fmt: skip
         while True:
             asked = time.monotonic()
-            answer = await client.post(self._url, content=body)
+            try:
+                answer = await client.post(self._url, content=body)
+            except httpx.TransportError as error:  # such as a connection that was closed while it was idle
+                self.answers[type(error).__name__] += 1
+                await asyncio.sleep(self._chance.uniform(0.5, 1.5))
+                continue
             self.slowest = max(self.slowest, time.monotonic() - asked)
             self.answers[str(answer.status_code)] += 1
             if answer.status_code == httpx.codes.ACCEPTED:
