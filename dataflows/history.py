@@ -43,7 +43,10 @@ def ids_in_stream(stream: Stream, now: int, max_skew: int) -> Ids:
     bounds = {partition: stream.bounds(partition) for partition in range(stream.partitions)}
     after = {partition: bound.removed for partition, bound in bounds.items() if bound.last > bound.removed}
     hashes = array("q")
-    while after and (batches := stream.read(after, READ_AT_ONCE, PATIENCE)):
+    while after:
+        batches = stream.read(after, READ_AT_ONCE, PATIENCE)
+        if not batches and not any(stream.lag(after).values()):
+            break
         for batch in batches:
             for raw in batch.values:
                 event = parse(raw, now, max_skew=max_skew)

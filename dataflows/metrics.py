@@ -14,6 +14,7 @@ STEP_SECONDS: Final = Histogram(
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )  # fmt: skip
 COMMITTED_AT: Final = Gauge("inlay_committed_at_seconds", "when the flow last committed, in epoch seconds", ("flow",))
+LAG: Final = Gauge("inlay_stream_lag", "records of the stream the flow has not committed", ("flow", "partition"))
 
 
 def serve_metrics(port: int) -> None:

@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from dataflows.connectors import open_stream
+import redis
+
+from dataflows.connectors import Stream, StreamError, open_stream
 from dataflows.connectors.redis_streams import connect
-from dataflows.receive import FLOWS, committed_offsets
+from dataflows.numbering import moved, read_place, write_place
+from dataflows.receive import FLOWS
 from dataflows.settings import SettingError, flow_settings
-from dataflows.store import OFFSETS_KEY
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,22 +30,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingError as error:
         print(error, file=sys.stderr)  # noqa: T201  # a command speaks on its terminal
         return 2
-    client, stream = connect(settings.redis_url), open_stream(settings.stream_url)
+    client = connect(settings.redis_url)
+    try:
+        stream = open_stream(settings.stream_url)
+        return _show(client, stream) if chosen.verb == "show" else _reset(client, stream, chosen.flow, chosen.to)
+    except StreamError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+
+
+def _show(client: redis.Redis, stream: Stream) -> int:
+    for flow in FLOWS:
+        place = read_place(client, flow, range(stream.partitions))
+        if place.identity not in ("", stream.identity):
+            print(f"{flow:<7}is in another stream: {place.identity}")  # noqa: T201
+            continue
+        offsets = place.in_stream()
+        for partition, lag in stream.lag(offsets).items():
+            print(f"{flow:<7}{partition:>4}  offset {offsets[partition]:>20}  lag {lag:>8}")  # noqa: T201
+    return 0
+
+
+def _reset(client: redis.Redis, stream: Stream, flow: str, to: str) -> int:
     partitions = range(stream.partitions)
-    if chosen.verb == "show":
-        for flow in FLOWS:
-            committed = committed_offsets(client, flow, partitions)
-            for partition, lag in stream.lag(committed).items():
-                print(f"{flow:<7}{partition:>4}  offset {committed[partition]:>20}  lag {lag:>8}")  # noqa: T201
-        return 0
-    key = OFFSETS_KEY.format(chosen.flow)
-    if any(client.exists(f"inlay:lease:{chosen.flow}:{partition}") for partition in partitions):
-        print(f"{chosen.flow} is running; stop it first", file=sys.stderr)  # noqa: T201
+    if any(client.exists(f"inlay:lease:{flow}:{partition}") for partition in partitions):
+        print(f"{flow} is running; stop it first", file=sys.stderr)  # noqa: T201
         return 1
-    for partition in partitions:
-        bounds = stream.bounds(partition)
-        client.hset(key, str(partition), str(bounds.removed if chosen.to == "first" else bounds.last))
-    print(f"{chosen.flow} goes on from the {chosen.to} event")  # noqa: T201
+    write_place(client, flow, moved(stream, read_place(client, flow, partitions), to))
+    print(f"{flow} goes on from the {to} event")  # noqa: T201
     return 0
 
 

@@ -6,19 +6,22 @@ is paid a few times a second; under load a micro-batch grows to INLAY_BATCH_EVEN
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from types import FrameType
-from typing import Final
+from typing import Final, Protocol
 
 import redis
 from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
 
-from dataflows.connectors import Stream
+from dataflows.connectors import Bounds, OffsetGone, Stream, StreamError
 from dataflows.lease import Lease
+from dataflows.metrics import LAG
+from dataflows.numbering import Numbered, read_place
 from dataflows.stages import Received
 from dataflows.store import OFFSETS_KEY
 
@@ -26,11 +29,12 @@ IDLE_WAIT: Final = 0.05
 FULL: Final = 0.25
 """A read that brings this share of a whole micro-batch is followed by the next one without a pause."""
 TRIM_SECONDS: Final = 30.0
+TELL_SECONDS: Final = 5.0
+MOST_LAG: Final = 10_000
+"""Records that are counted for the lag where the stream must count them."""
 FLOWS: Final = ("people", "items")
 
-
-class OffsetGone(RuntimeError):
-    """The place where the flow would go on is no longer in the stream."""
+_log: Final = logging.getLogger(__name__)
 
 
 class StopSignal:
@@ -58,7 +62,19 @@ def committed_offsets(client: redis.Redis, flow: str, partitions: Iterable[int])
     return {partition: int(found.get(str(partition).encode(), -1)) for partition in partitions}
 
 
-def starting_offsets(stream: Stream, flow: str, committed: Mapping[int, int], rewind: float) -> dict[int, int]:
+class Readable(Protocol):
+    """What of a stream matters for where to read on."""
+
+    name: str
+
+    def bounds(self, partition: int) -> Bounds:
+        """As `Stream.bounds`."""
+
+    def rewound(self, partition: int, offset: int, seconds: float) -> int:
+        """As `Stream.rewound`."""
+
+
+def starting_offsets(stream: Readable, flow: str, committed: Mapping[int, int], rewind: float) -> dict[int, int]:
     """Where to read on: some seconds before the commit, as far as the stream still holds them.
 
     Raises:
@@ -73,7 +89,7 @@ def starting_offsets(stream: Stream, flow: str, committed: Mapping[int, int], re
                 f"{flow} committed offset {offset} of partition {partition} of {stream.name!r}, but {what}. "
                 f"To go on all the same: python -m dataflows.offsets reset {flow} --to first (or --to last)"
             )
-        starts[partition] = max(stream.rewound(offset, rewind), removed) if offset >= 0 else removed
+        starts[partition] = max(stream.rewound(partition, offset, rewind), removed) if offset >= 0 else removed
     return starts
 
 
@@ -83,6 +99,7 @@ class _ReceivePartition(StatefulSourcePartition[Received, None]):
         self._paused_until = 0.0
         self._woken = False
         self._trim_at = receive.monotonic() + TRIM_SECONDS
+        self._tell_at = receive.monotonic()
 
     def next_batch(self) -> list[Received]:
         receive = self._receive
@@ -93,6 +110,9 @@ class _ReceivePartition(StatefulSourcePartition[Received, None]):
         if now >= self._trim_at:
             receive.trim()
             self._trim_at = now + TRIM_SECONDS
+        if now >= self._tell_at:
+            receive.tell()
+            self._tell_at = now + TELL_SECONDS
         if not self._woken:
             # An empty micro-batch a partition wakes its timer, so that numbers fall where no event comes.
             self._woken = True
@@ -117,6 +137,8 @@ class _ReceivePartition(StatefulSourcePartition[Received, None]):
         """Nothing: the offsets are committed with the rows."""
 
     def close(self) -> None:
+        self._receive.tell()
+        self._receive.stream.own.close()
         self._receive.lease.release()
 
 
@@ -124,7 +146,7 @@ class Receive(FixedPartitionedSource[Received, None]):
     """The stream as Bytewax drives it, and the owner of the lease: it takes it at the start and gives it back.
 
     Args:
-        stream: what is read.
+        stream: what is read, in the flow's own offsets.
         client: the Redis that holds the flow's offsets.
         flow: `people` or `items`.
         lease: the right to the partitions.
@@ -139,7 +161,7 @@ class Receive(FixedPartitionedSource[Received, None]):
 
     def __init__(
         self,
-        stream: Stream,
+        stream: Numbered,
         client: redis.Redis,
         flow: str,
         lease: Lease,
@@ -166,10 +188,32 @@ class Receive(FixedPartitionedSource[Received, None]):
         return _ReceivePartition(self, starting_offsets(self.stream, self._flow, self._committed, self._rewind))
 
     def trim(self) -> None:
-        """Give up what every flow has read long ago; a flow that never ran holds everything."""
-        places = [committed_offsets(self._client, flow, self._committed) for flow in FLOWS]
+        """Give up what every flow has read long ago; a flow that never read this stream holds everything."""
+        own = self.stream.own
+        places = [self._in_stream(own, flow) for flow in FLOWS]
         for partition in self._committed:
             read_by_all = min(place[partition] for place in places)
-            up_to = self.stream.rewound(read_by_all, max(self._keep, self._rewind))
-            if read_by_all >= 0 and up_to > self.stream.bounds(partition).removed:
-                self.stream.remove(partition, up_to)
+            if read_by_all < 0:
+                continue
+            try:
+                up_to = own.rewound(partition, read_by_all, max(self._keep, self._rewind))
+                if up_to > own.bounds(partition).removed:
+                    own.remove(partition, up_to)
+            except StreamError as error:
+                _log.warning("nothing is given up of the stream: %s", error)
+                return
+
+    def tell(self) -> None:
+        """Say where the flow is: to the stream, for its own tools, and to those who look at the metrics."""
+        own = self.stream.own
+        place = self._in_stream(own, self._flow)
+        try:
+            own.tell(self._flow, place)
+            for partition, lag in own.lag(place, MOST_LAG).items():
+                LAG.labels(self._flow, partition).set(lag)
+        except StreamError as error:
+            _log.warning("how far the flow lags is not known: %s", error)
+
+    def _in_stream(self, own: Stream, flow: str) -> dict[int, int]:
+        place = read_place(self._client, flow, self._committed)
+        return place.in_stream() if place.identity == own.identity else dict.fromkeys(self._committed, -1)

@@ -18,9 +18,10 @@ from dataflows.connectors.redis_streams import connect
 from dataflows.gate import Gate
 from dataflows.lease import Lease
 from dataflows.metrics import serve_metrics
-from dataflows.receive import Receive, StopSignal, committed_offsets
+from dataflows.numbering import STREAM, Numbered, check_identity, read_place
+from dataflows.receive import Receive, StopSignal
 from dataflows.settings import FlowSettings, split_query
-from dataflows.store import Store, StoreSink
+from dataflows.store import OFFSETS_KEY, Store, StoreSink
 from dataflows.validate import Validate
 from expectations.verdict import load_verdict
 
@@ -100,6 +101,7 @@ def wire(settings: FlowSettings, flow: str, entities: Sequence[str]) -> Wiring:
 
     Raises:
         LeaseError: another process owns the partitions.
+        OffsetGone: the flow's offsets are of another stream.
         StreamError: the partitions asked for do not exist, or the dead letters are in another Redis.
     """
     edges, gate = open_edges(settings), make_gate(entities)
@@ -110,11 +112,14 @@ def wire(settings: FlowSettings, flow: str, entities: Sequence[str]) -> Wiring:
     serve_metrics(settings.metrics_port)
     lease = Lease(client, flow, partitions, settings.lease)
     lease.acquire()
-    committed = committed_offsets(client, flow, partitions)
+    place = read_place(client, flow, partitions)
+    check_identity(stream, flow, place)
+    client.hset(OFFSETS_KEY.format(flow), STREAM, stream.identity)
+    committed = dict(place.committed)
     stop = StopSignal()
     stop.listen()
     receive = Receive(
-        stream, client, flow, lease, committed, stop,
+        Numbered(stream, place.added), client, flow, lease, committed, stop,
         rewind=settings.rewind, batch_events=settings.batch_events, batch_wait=settings.batch_wait,
         keep=settings.stream_keep,
     )  # fmt: skip

@@ -31,10 +31,22 @@ class StreamError(RuntimeError):
     """The stream cannot be used as it is configured; the message says what to do."""
 
 
+class StreamDown(StreamError, OSError):
+    """The stream does not answer, or not in time. What it has not acknowledged may be in it or not: try again."""
+
+
+class OffsetGone(StreamError):
+    """The place where a flow would go on is no longer in the stream."""
+
+
 class Stream(Protocol):
-    """A partitioned stream, read and written in batches. Offsets grow within a partition; -1 lies before the first."""
+    """A partitioned stream, read and written in batches. Offsets grow within a partition; -1 lies before the first.
+
+    Its `identity` is that of no other stream: offsets mean something only with it.
+    """
 
     name: str
+    identity: str
     partitions: int
 
     def publish(self, records: Sequence[tuple[int, bytes]]) -> None:
@@ -46,14 +58,17 @@ class Stream(Protocol):
     def bounds(self, partition: int) -> Bounds:
         """What the partition holds now."""
 
-    def rewound(self, offset: int, seconds: float) -> int:
+    def rewound(self, partition: int, offset: int, seconds: float) -> int:
         """The offset that lies `seconds` of the stream's own time before `offset`, never below -1."""
 
     def remove(self, partition: int, up_to: int) -> None:
         """Give up records whose offset is not above `up_to`."""
 
-    def lag(self, after: Mapping[int, int]) -> dict[int, int]:
-        """How many records lie behind the given offset of each partition."""
+    def lag(self, after: Mapping[int, int], most: int = 100_000) -> dict[int, int]:
+        """How many records lie behind the given offset of each partition; where they must be counted, up to `most`."""
+
+    def tell(self, flow: str, after: Mapping[int, int]) -> None:
+        """Take note of where a flow is, for the stream's own tools, if it has any; nothing is ever read from that."""
 
     def close(self) -> None:
         """Let go of connections."""
@@ -74,6 +89,7 @@ class Publisher(Protocol):
 _STREAMS: Final[Mapping[str, str]] = {
     "redis": "dataflows.connectors.redis_streams",
     "rediss": "dataflows.connectors.redis_streams",
+    "kafka": "dataflows.connectors.kafka",
 }
 
 
@@ -101,4 +117,7 @@ def _module(url: str) -> Any:
     scheme = urlsplit(url).scheme
     if scheme not in _STREAMS:
         raise StreamError(f"{scheme or url!r} is no stream; INLAY_STREAM_URL starts with one of {', '.join(_STREAMS)}")
-    return import_module(_STREAMS[scheme])
+    try:
+        return import_module(_STREAMS[scheme])
+    except ModuleNotFoundError as error:
+        raise StreamError(f"{scheme} needs the package {error.name}: pip install 'inlay[{scheme}]'") from None

@@ -48,6 +48,7 @@ class RedisStreams:
 
     def __init__(self, client: redis.Redis, name: str, partitions: int) -> None:
         self.name = name
+        self.identity = f"redis {name}"
         self.partitions = partitions
         self._client = client
         self._client.set_response_callback("XREAD", lambda answer, **_: answer)
@@ -84,7 +85,7 @@ class RedisStreams:
         deleted = info.get("max-deleted-entry-id", b"0-0")
         return Bounds(max(noted, to_offset(deleted) or -1), to_offset(info["last-generated-id"]))
 
-    def rewound(self, offset: int, seconds: float) -> int:
+    def rewound(self, partition: int, offset: int, seconds: float) -> int:
         """Ids carry the time at which they were written."""
         return max(-1, offset - (round(seconds * 1000) << _SEQUENCE_BITS))
 
@@ -95,13 +96,16 @@ class RedisStreams:
         pipeline.hset(_removed_key(self.name), str(partition), str(up_to))
         pipeline.execute()
 
-    def lag(self, after: Mapping[int, int]) -> dict[int, int]:
-        """Counted by reading entries, to 100,000 a partition."""
+    def lag(self, after: Mapping[int, int], most: int = 100_000) -> dict[int, int]:
+        """Counted by reading entries."""
         lags = {}
         for partition, offset in after.items():
-            entries = self._client.xrange(self._keys[partition], min=f"({to_id(offset)}", count=100_000)
+            entries = self._client.xrange(self._keys[partition], min=f"({to_id(offset)}", count=most)
             lags[partition] = len(entries)
         return lags
+
+    def tell(self, flow: str, after: Mapping[int, int]) -> None:
+        """Nothing: what the flows commit is in Redis as it is."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -137,7 +141,7 @@ class RedisPublisher:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._client.aclose(close_connection_pool=True)
 
 
 def open_stream(url: str) -> RedisStreams:

@@ -1,4 +1,4 @@
-"""What contract tests share: a Redis, emptied for every test, and Feast on it as `feast apply` leaves it."""
+"""What contract tests share: a Redis, emptied for every test, Feast on it as `feast apply` leaves it, and a Kafka."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from feast import Entity, FeatureService, FeatureStore, FeatureView
 
 from feature_repo import features
+from tests.contract.kafka_server import KafkaServer, kafka_server, why_no_kafka
 from tests.contract.redis_server import RedisServer, redis_server
 
 REPO: Final = Path(features.__file__).parent
@@ -34,6 +35,15 @@ def server(running_redis: RedisServer) -> RedisServer:
 def own_server() -> Iterator[RedisServer]:
     """A Redis that a test may do anything to."""
     with redis_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def running_kafka() -> Iterator[KafkaServer]:
+    """One Kafka for all tests; each uses topics of its own. A test that kills it starts it again."""
+    if missing := why_no_kafka():
+        pytest.skip(missing)
+    with kafka_server() as server:
         yield server
 
 

@@ -29,14 +29,15 @@ WRITTEN_AT = 1_779_010_200_123_456
 
 
 class RedisServer:
-    """A `redis-server` that keeps nothing on disk.
+    """A `redis-server`.
 
     Args:
         folder: where it may write.
+        durable: whether it still has after a kill what it acknowledged; else it keeps nothing on disk.
     """
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, folder: str, *, durable: bool = False) -> None:
+        self._folder, self._durable = folder, durable
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client = redis.Redis.from_url(self.url, protocol=2, socket_timeout=START_SECONDS)
@@ -47,7 +48,7 @@ class RedisServer:
         self._process = subprocess.Popen(
             [
                 find_redis_server(), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", self._folder,
-                "--save", "", "--appendonly", "no",
+                "--save", "", "--appendonly", "yes" if self._durable else "no", "--appendfsync", "everysec",
             ],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )  # fmt: skip
@@ -81,10 +82,10 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server() -> Iterator[RedisServer]:
+def redis_server(*, durable: bool = False) -> Iterator[RedisServer]:
     """A running server, and its end."""
     with tempfile.TemporaryDirectory(prefix="inlay-redis-") as folder:
-        server = RedisServer(folder)
+        server = RedisServer(folder, durable=durable)
         try:
             yield server
         finally:

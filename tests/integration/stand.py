@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ import httpx
 import redis
 
 from api.demo.embedded import free_port, redis_command
+from dataflows.connectors import Stream, open_stream
+from dataflows.settings import with_query
 from feature_repo.layout import LAYOUTS
 
 ROOT: Final = Path(__file__).parents[2]
@@ -45,7 +48,7 @@ class StandError(AssertionError):
 
 
 class Stand:
-    """Redis, the flows, and what they made of the stream.
+    """Redis, the flows, and what they made of the stream, which lies in that Redis unless INLAY_STREAM_URL says where.
 
     Args:
         settings: `INLAY_*` names beside that of Redis, for every process of the stand.
@@ -71,6 +74,16 @@ class Stand:
 
     def __exit__(self, *error: object) -> None:
         self._exits.close()
+
+    @cached_property
+    def events(self) -> Stream:
+        """The stream that the flows read."""
+        url = self._settings.get("INLAY_STREAM_URL") or with_query(
+            self.url, stream="events", partitions=str(PARTITIONS)
+        )
+        stream = open_stream(url)
+        self._exits.callback(stream.close)
+        return stream
 
     @property
     def environment(self) -> dict[str, str]:
@@ -166,14 +179,14 @@ class Stand:
         """
         self._wait("the flows to commit the whole stream", seconds, lambda: all(map(self.is_drained, flows)))
 
-    def wait_until_received(self, events: int, seconds: float = 60) -> None:
-        """Wait until both flows have received that many events, ever.
+    def wait_until_received(self, events: int, seconds: float = 60, flows: Sequence[str] = FLOWS) -> None:
+        """Wait until the flows have received that many events, ever.
 
         Raises:
             StandError: not in time, or a process failed.
         """
         what = f"the flows to receive {events:,} events"
-        self._wait(what, seconds, lambda: all(self.outcomes(flow)["received"] >= events for flow in FLOWS))
+        self._wait(what, seconds, lambda: all(self.outcomes(flow)["received"] >= events for flow in flows))
 
     def wait_until_settled(self, now: int, seconds: float = 60) -> None:
         """Wait until no row is due to change by itself at `now` (microseconds).
@@ -187,7 +200,7 @@ class Stand:
     def is_drained(self, flow: str) -> bool:
         """Whether the flow has committed everything that is in the stream."""
         committed = self.offsets(flow)
-        return all(committed[partition] >= self._last_offset(partition) for partition in committed)
+        return all(committed[partition] >= self.events.bounds(partition).last for partition in committed)
 
     def offsets(self, flow: str) -> dict[int, int]:
         """What the flow has committed, by partition; -1 for nothing."""
@@ -202,19 +215,15 @@ class Stand:
 
     def stream(self, partition: int) -> Iterator[bytes]:
         """The events in one partition of the stream, in order."""
-        after = "-"
-        while entries := self.client.xrange(f"events:{partition}", min=after, count=CHUNK):
-            yield from (fields[b"event"] for _, fields in entries)
-            after = f"({entries[-1][0].decode()}"
+        after, last = -1, self.events.bounds(partition).last
+        while after < last:
+            for records in self.events.read({partition: after}, CHUNK, 0.2):
+                yield from records.values
+                after = records.offsets[-1]
 
     def publish(self, partition: int, events: Iterable[bytes]) -> None:
         """Append events to one partition of the stream, as they are."""
-        pipeline = self.client.pipeline(transaction=False)
-        for number, event in enumerate(events, 1):
-            pipeline.xadd(f"events:{partition}", {b"event": event})
-            if number % CHUNK == 0:
-                pipeline.execute()
-        pipeline.execute()
+        self.events.publish([(partition, event) for event in events])
 
     def read(self, entity: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Every feature of some entities, read as the API does: by the layout of Feast's hashes."""
@@ -296,13 +305,6 @@ class Stand:
             return bool(self.client.ping())
         except redis.ConnectionError:
             return False
-
-    def _last_offset(self, partition: int) -> int:
-        entries = self.client.xrevrange(f"events:{partition}", count=1)
-        if not entries:
-            return -1
-        milliseconds, _, sequence = entries[0][0].partition(b"-")
-        return (int(milliseconds) << 20) + int(sequence)
 
 
 class ForkedFlow:

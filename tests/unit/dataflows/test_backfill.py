@@ -313,6 +313,9 @@ def test_a_stream_whose_last_record_is_gone_is_read_to_its_end() -> None:
         def bounds(self, partition: int) -> Bounds:
             return Bounds(-1, 10)
 
+        def lag(self, after: dict[int, int]) -> dict[int, int]:
+            return dict.fromkeys(after, 0)
+
     assert len(ids_in_stream(Shortened([raw(event_id="e1"), raw(event_id="e2")]), NOW, SKEW)) == 2  # type: ignore[arg-type]
     assert len(ids_in_stream(Log(), NOW, SKEW)) == 0  # type: ignore[arg-type]
 

@@ -23,7 +23,7 @@ class Held:
     def bounds(self, partition: int) -> Bounds:
         return self._bounds[partition]
 
-    def rewound(self, offset: int, seconds: float) -> int:
+    def rewound(self, partition: int, offset: int, seconds: float) -> int:
         return max(-1, offset - round(seconds))
 
 

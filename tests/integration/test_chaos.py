@@ -1,0 +1,127 @@
+"""Kafka killed and started again, over and over, while events come in by HTTP: each that was answered counts once.
+
+Twenty seconds and two kills in the suite; CHAOS_SECONDS=600 for ten minutes and five kills. Redis Streams cannot be
+killed apart from the online store, which lies in the same Redis: what a flow does when that goes is tested elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+from typing import Final
+
+import httpx
+import msgspec
+import pytest
+
+from tests.contract.kafka_server import KafkaServer, kafka_server, why_no_kafka
+from tests.integration.stand import FLOWS, PARTITIONS, Stand
+
+SECONDS: Final = float(os.environ.get("CHAOS_SECONDS", "20"))
+KILLS: Final = 5 if SECONDS >= 60 else 2
+RATE: Final = 1000
+"""Events a second."""
+BATCH: Final = 50
+USERS: Final = 5000
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(bool(why_no_kafka()), reason=why_no_kafka()),
+]
+
+
+class Shop:
+    """What posts events at a fixed rate, whatever the answers; each batch again, with the same ids, until it is taken.
+
+    Attributes:
+        sent: events by user, each counted once.
+        answers: how many requests were answered how.
+        slowest: seconds of the slowest answer.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.sent: Counter[str] = Counter()
+        self.answers: Counter[str] = Counter()
+        self.slowest = 0.0
+        self._url, self._chance = f"{url}/v1/events", random.Random(5)
+
+    async def run(self, seconds: float) -> None:
+        limits = httpx.Limits(max_connections=400)
+        async with httpx.AsyncClient(headers={"X-Api-Key": "k"}, timeout=30, limits=limits) as client:
+            started, batches = time.monotonic(), []
+            for number in range(round(seconds * RATE / BATCH)):
+                await asyncio.sleep(max(0.0, started + number * BATCH / RATE - time.monotonic()))
+                batches.append(asyncio.create_task(self._deliver(client, number)))
+            await asyncio.gather(*batches)
+
+    async def _deliver(self, client: httpx.AsyncClient, number: int) -> None:
+        users = [f"u{self._chance.randrange(USERS)}" for _ in range(BATCH)]
+        body = msgspec.json.encode(
+            [
+                {
+                    "event_id": f"{number}-{n}", "type": "view", "occurred_at": time.time(), "user_id": user,
+                    "item_id": f"i{number % 50}",
+                }
+                for n, user in enumerate(users)
+            ]
+        )  # fmt: skip
+        while True:
+            asked = time.monotonic()
+            try:
+                answer = await client.post(self._url, content=body)
+            except httpx.TransportError as error:  # such as a connection that was closed while it was idle
+                self.answers[type(error).__name__] += 1
+                await asyncio.sleep(self._chance.uniform(0.5, 1.5))
+                continue
+            self.slowest = max(self.slowest, time.monotonic() - asked)
+            self.answers[str(answer.status_code)] += 1
+            if answer.status_code == httpx.codes.ACCEPTED:
+                assert answer.json()["accepted"] == BATCH
+                self.sent.update(users)
+                return
+            assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+            await asyncio.sleep(float(answer.headers["Retry-After"]) * self._chance.uniform(0.5, 1.5))
+
+
+async def kill_again_and_again(kafka: KafkaServer) -> None:
+    """Evenly over the time, each for a while."""
+    chance = random.Random(6)
+    for _ in range(KILLS):
+        await asyncio.sleep(SECONDS / (KILLS + 1))
+        kafka.kill()
+        await asyncio.sleep(chance.uniform(0, 3))
+        await asyncio.to_thread(kafka.start)
+
+
+def test_every_event_that_was_answered_counts_once_and_nothing_else_does() -> None:
+    async def story(shop: Shop) -> None:
+        await asyncio.gather(shop.run(SECONDS), kill_again_and_again(kafka))
+
+    with kafka_server() as kafka:
+        settings = {"INLAY_API_KEYS": "k", "INLAY_STREAM_URL": kafka.url("chaos", partitions=PARTITIONS)}
+        with Stand(settings, forked=True) as stand:
+            for flow in FLOWS:
+                stand.start(flow, wait=False)
+            shop = Shop(stand.start_api())
+            for flow in FLOWS:
+                stand.wait_until_owner(flow)
+            asyncio.run(story(shop))
+            ended = time.monotonic()
+            stand.wait_until_drained()
+            caught_up = time.monotonic() - ended
+            outcomes = {flow: stand.outcomes(flow) for flow in FLOWS}
+            rows = stand.read("user", sorted(shop.sent))
+            views = {user: row["views_24h"] for user, row in rows.items()}
+            for flow in FLOWS:
+                stand.stop(flow)
+    print(f"{shop.sent.total():,} events, answers {dict(shop.answers)}, slowest {shop.slowest:.1f} s,", end=" ")
+    print(f"caught up {caught_up:.1f} s after the last, {outcomes}")
+    assert shop.answers["503"] > 0, "no kill was noticed"
+    assert views == dict(shop.sent)
+    for flow in FLOWS:
+        became = outcomes[flow]
+        assert became["applied"] == shop.sent.total() == SECONDS * RATE, flow
+        assert became["received"] == became["applied"] + became["duplicate"], flow
