@@ -20,6 +20,7 @@ class ApiSettings(Struct, frozen=True):
     host: str
     port: int
     api_keys: tuple[str, ...]
+    webhooks: tuple[str, ...]
     deadline: float
     layouts: str
     demo: bool
