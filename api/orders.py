@@ -19,7 +19,7 @@ def line(item_id: str | None, quantity: float | None, paid: float | None) -> Tol
     """
     if not item_id or not quantity or quantity <= 0:
         return {}
-    told: Told = {"item_id": item_id, "quantity": quantity}
+    told: Told = {"item_id": item_id, "quantity": int(quantity) if quantity.is_integer() else quantity}
     return told if paid is None else {**told, "price": round(abs(paid) / quantity, 4)}
 
 

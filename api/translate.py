@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple, TypeAlias
+from urllib.parse import quote
 
 import msgspec
 
@@ -17,6 +19,7 @@ Path: TypeAlias = str
 """Where a field lies, as `data.customer.id`; a number picks from a list. Alternatives are separated by `|`."""
 
 MOST_TEXT: Final = 2048
+LONGEST: Final = {"url": MOST_TEXT, "reason": 500, "user_agent": 500}
 _NO: Final = (None, False, "", "false", "False", "none", "0", 0)
 
 
@@ -63,17 +66,16 @@ def read_mails(platform: str, told: Sequence[Mapping[str, Any]], table: Mail) ->
 
 
 def _read_mail(platform: str, content: Mapping[str, Any], our_type: str, table: Mail) -> list[Told]:
-    properties: dict[str, Any] = {
-        name: said for name, path in table.properties.items() if (said := text_at(content, path))
-    }
+    email = text_at(content, table.email)
+    properties: dict[str, Any] = _texts(content, table.properties, email)
     if any(value_at(content, path) not in _NO for path in table.machine.split("|")):
         properties[SAID] = True
     event: Told = {
         "event_id": event_id(platform, text_at(content, table.event_id) or fingerprint(content)),
         "type": our_type,
         "occurred_at": moment(value_at(content, table.at)),
-        "user_id": text_at(content, table.user_id) or user_of_email(text_at(content, table.email)),
-        **{name: said[: _longest(name)] for name, path in table.fields.items() if (said := text_at(content, path))},
+        "user_id": text_at(content, table.user_id) or user_of_email(email),
+        **_texts(content, table.fields, email),
     }
     if our_type == "consent+":
         return [{**event, "type": "consent", "properties": {**properties, "email_allowed": True}}]
@@ -85,8 +87,13 @@ def _read_mail(platform: str, content: Mapping[str, Any], our_type: str, table: 
     return [bounce, withdrawal(event, "hard bounce")] if is_hard else [bounce]
 
 
-def _longest(name: str) -> int:
-    return MOST_TEXT if name == "url" else 200
+def _texts(content: Mapping[str, Any], paths: Mapping[str, Path], email: str | None) -> dict[str, Any]:
+    """What lies at the paths as text, without the address, which links and the answers of mail servers like to hold."""
+    texts = {name: text for name, path in paths.items() if (text := text_at(content, path))}
+    for address in (email.strip(), quote(email.strip(), safe="")) if email else ():
+        hide = re.compile(re.escape(address), re.IGNORECASE).sub
+        texts = {name: hide("(address)", text) for name, text in texts.items()}
+    return {name: text[: LONGEST.get(name, 200)] for name, text in texts.items()}
 
 
 def withdrawal(event: Told, reason: str) -> Told:

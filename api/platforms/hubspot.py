@@ -32,7 +32,7 @@ def read(delivery: Delivery) -> list[Told]:
         kind = (text_at(change, "subscriptionType") or "").replace("object.", "contact.")
         if kind not in EVENTS or (text_at(change, "objectTypeId") or CONTACT) != CONTACT:
             continue
-        number = text_at(change, "objectId|newObjectId")
+        number = text_at(change, "newObjectId|objectId")
         if number is None:
             continue
         # HubSpot's own ids of events are not unique, and the number of the attempt differs when it comes again.
@@ -61,7 +61,7 @@ def _read(kind: str, change: Mapping[str, Any], event: Told) -> list[Told]:
 
 def _property(name: str, value: str, event: Told) -> list[Told]:
     if name in TRAITS and value:
-        said = value.replace("_slash_", "/") if name == "hs_timezone" else value
+        said = value.replace("_slash_", "/").title() if name == "hs_timezone" else value
         return [{**event, "type": "profile", "traits": {TRAITS[name]: said}}]
     if name in CONSENTS and (value or name == "hs_email_optout"):
         allowed = name == "hs_email_optout" and value.lower() != "true"

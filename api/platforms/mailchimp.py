@@ -37,7 +37,9 @@ def read(delivery: Delivery) -> list[Told]:
     except ValueError:
         raise Unreadable("the body is not a form in UTF-8") from None
     form = {name: values[-1] for name, values in pairs.items()}
-    kind, name = form.get("type", ""), event_id("mailchimp", fingerprint(form))
+    if "type" not in form:
+        raise Unreadable("the form does not say its type")
+    kind, name = form["type"], event_id("mailchimp", fingerprint(form))
     if kind == "upemail":
         now, before = user_of_email(form.get("data[new_email]")), user_of_email(form.get("data[old_email]"))
         return [

@@ -55,7 +55,7 @@ def _is_signed(key: str, signed: bytes, given: str) -> bool:
     try:
         public = load_der_public_key(base64.b64decode(key))
         if isinstance(public, ec.EllipticCurvePublicKey):
-            public.verify(base64.b64decode(given), signed, ec.ECDSA(hashes.SHA256()))
+            public.verify(base64.b64decode(given, validate=True), signed, ec.ECDSA(hashes.SHA256()))
             return True
     except (InvalidSignature, UnsupportedAlgorithm, binascii.Error, ValueError):
         return False

@@ -77,7 +77,7 @@ async def prove(delivery: Delivery, secrets: Sequence[str], world: World) -> boo
     try:
         key = (await _certificate(url, world.fetch, world.now)).public_key()
         if isinstance(key, rsa.RSAPublicKey):
-            signature = base64.b64decode(str(envelope.get("Signature")))
+            signature = base64.b64decode(str(envelope.get("Signature")), validate=True)
             key.verify(signature, text.encode("utf-8", "surrogatepass"), padding.PKCS1v15(), method())
             return True
     except (InvalidSignature, binascii.Error, ValueError):

@@ -84,7 +84,7 @@ def _checkout(checkout: Mapping[str, Any], topic: str, delivery: Delivery) -> li
     told: list[Told] = []
     lines = _lines(checkout)
     for each in lines:
-        name = event_id("shopify", "cart", token, each["item_id"], each.get("quantity"))
+        name = event_id("shopify", "cart", token, each["item_id"], f"{each['quantity']:g}")
         gone = {"type": "remove_from_cart", "occurred_at": at, "item_id": each["item_id"]}
         told.append({"event_id": f"{name}:0", **gone, **shared})
         told.append({"event_id": name, "type": "add_to_cart", "occurred_at": at + 1, **shared, **each})

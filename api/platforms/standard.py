@@ -36,7 +36,7 @@ def _is_right(secret: str, signed: bytes, how: str, given: str) -> bool:
             return equal(base64_of(digest(base64.b64decode(secret.removeprefix("whsec_")), signed)), given)
         if how == "v1a" and secret.startswith("whpk_"):
             key = Ed25519PublicKey.from_public_bytes(base64.b64decode(secret.removeprefix("whpk_")))
-            key.verify(base64.b64decode(given), signed)
+            key.verify(base64.b64decode(given, validate=True), signed)
             return True
     except (InvalidSignature, binascii.Error, ValueError):
         return False
