@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 import msgspec
 
-from api.platforms import Told, Unreadable
+from api.platforms import Told, Unread, Unreadable
 from dataflows.events import to_micros
 from dataflows.machines import SAID
 
@@ -51,17 +51,40 @@ class Mail(NamedTuple):
     machine: Path = ""
 
 
-def read_mails(platform: str, told: Sequence[Mapping[str, Any]], table: Mail) -> list[Told]:
+def read_mails(
+    platform: str,
+    told: Sequence[Any],
+    table: Mail,
+    arranged: Callable[[dict[str, Any]], dict[str, Any]] = lambda content: content,
+) -> list[Told | Unread]:
     """The events of a platform's objects; those of a kind that the table leaves out are left out.
 
-    Raises:
-        Unreadable: one of them lacks who or when.
+    Args:
+        platform: its name.
+        told: the objects.
+        table: what they mean.
+        arranged: puts what an object says where a path of the table finds it.
     """
-    events: list[Told] = []
-    for content in told:
-        kind = text_at(content, table.kind)
-        if our_type := table.types.get(kind or ""):
-            events += _read_mail(platform, content, our_type, table)
+
+    def read(content: dict[str, Any]) -> list[Told]:
+        content = arranged(content)
+        our_type = table.types.get(text_at(content, table.kind) or "")
+        return _read_mail(platform, content, our_type, table) if our_type else []
+
+    return read_each(told, read)
+
+
+def read_each(told: Sequence[Any], read: Callable[[dict[str, Any]], Sequence[Told]]) -> list[Told | Unread]:
+    """The events of several things, each by itself: one that makes no sense keeps none of the others back."""
+    events: list[Told | Unread] = []
+    for each in told:
+        try:
+            if isinstance(each, dict):
+                events += read(each)
+            else:
+                events.append(Unread("it is no JSON object", msgspec.json.encode(each)))
+        except Unreadable as error:
+            events.append(Unread(str(error), msgspec.json.encode(each)))
     return events
 
 
@@ -125,17 +148,14 @@ def user_of_email(email: str | None) -> str:
     return f"email:{_hash(email.strip().lower().encode('utf-8', 'replace'))}"
 
 
-def objects_of(body: bytes) -> list[dict[str, Any]]:
-    """The JSON objects of a body: those of its array, or the one that it is.
+def several_of(body: bytes) -> list[Any]:
+    """What a body holds: the elements of its array, or the one thing that it is.
 
     Raises:
-        Unreadable: it is no JSON, or holds something else.
+        Unreadable: it is no JSON.
     """
     content = json_of(body)
-    found = content if isinstance(content, list) else [content]
-    if not all(isinstance(each, dict) for each in found):
-        raise Unreadable("the body is neither a JSON object nor an array of objects")
-    return found
+    return content if isinstance(content, list) else [content]
 
 
 def json_of(body: bytes) -> Any:

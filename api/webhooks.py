@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse
 from api.collect import Collector
 from api.fetch import fetch
 from api.metrics import WEBHOOKS
-from api.platforms import Delivery, Fetch, Platform, Unreadable, World, find_platform, secrets_by_platform
+from api.platforms import Delivery, Fetch, Platform, Told, Unread, Unreadable, World, find_platform, secrets_by_platform
 from api.problems import Problem
 from dataflows.events import MINUTE, Refused
 from dataflows.machines import Watch
@@ -113,17 +113,19 @@ class Hooks:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, say, {"Retry-After": "30"}) from None
         if not genuine:
             await self._refuse(name, platform, delivery, world.now)
-        try:
-            events = self._watch.judge(platform.read(delivery))
-        except Unreadable as error:
-            WEBHOOKS.labels(name, "unreadable").inc()
-            await self._collector.keep([Refused(f"webhook:{name}", "format", str(error), "", delivery.body)])
-            return {"accepted": 0, "refused": 1}
-        WEBHOOKS.labels(name, "taken").inc()
-        if not events:
-            return {"accepted": 0, "refused": 0}
-        accepted, refused = await self._collector.collect([msgspec.json.encode(_said(event)) for event in events])
-        return {"accepted": accepted, "refused": len(refused)}
+        read = _read(platform, delivery)
+        unread = [
+            Refused(f"webhook:{name}", "format", each.reason, "", each.original)
+            for each in read
+            if isinstance(each, Unread)
+        ]
+        if unread:
+            await self._collector.keep(unread)
+        events = self._watch.judge([each for each in read if isinstance(each, dict)])
+        raws = [msgspec.json.encode(_said(event)) for event in events]
+        accepted, refused = await self._collector.collect(raws) if raws else (0, [])
+        WEBHOOKS.labels(name, "unreadable" if unread else "taken").inc()
+        return {"accepted": accepted, "refused": len(refused) + len(unread)}
 
     async def _refuse(self, name: str, platform: Platform, delivery: Delivery, now: int) -> None:
         WEBHOOKS.labels(name, "forged").inc()
@@ -132,6 +134,14 @@ class Hooks:
             kept = delivery.body[:MOST_FORGED]
             await self._collector.keep([Refused(f"webhook:{name}", "signature", say, "", kept)])
         raise Problem(HTTPStatus.UNAUTHORIZED, say)
+
+
+def _read(platform: Platform, delivery: Delivery) -> Sequence[Told | Unread]:
+    """What a delivery says; of one that makes no sense, all of it is one thing that does not."""
+    try:
+        return platform.read(delivery)
+    except Unreadable as error:
+        return [Unread(str(error), delivery.body)]
 
 
 def _said(event: dict[str, Any]) -> dict[str, Any]:
@@ -149,7 +159,7 @@ def routes(hooks: Hooks) -> APIRouter:
         hooks.check(platform)
         headers = {name.lower(): value for name, value in request.headers.items()}
         url = headers.get("host", "") + request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        delivery = Delivery(headers, await _read(request), dict(request.query_params), url, hooks.now())
+        delivery = Delivery(headers, await _body(request), dict(request.query_params), url, hooks.now())
         return JSONResponse(await hooks.take(platform, delivery))
 
     @router.get("/{platform}")
@@ -168,7 +178,7 @@ _BODY: Final[dict[str, Any]] = {
 """The body is whatever the platform sends; its proof is over the bytes, so that the route reads bytes."""
 
 
-async def _read(request: Request) -> bytes:
+async def _body(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -42,6 +42,13 @@ class Unreadable(ValueError):
     """A delivery whose proof is right and whose content makes no sense; the message says what is wrong with it."""
 
 
+class Unread(NamedTuple):
+    """One of several things of a delivery that makes no sense: why, and its bytes. Its neighbours go on."""
+
+    reason: str
+    original: bytes
+
+
 Told: TypeAlias = dict[str, Any]
 """An event as it goes to the collector: the fields of `dataflows.events.Event`, before it is judged."""
 Prove: TypeAlias = Callable[[Delivery, Sequence[str], World], Awaitable[bool]]
@@ -63,7 +70,7 @@ class Platform(NamedTuple):
     """
 
     prove: Prove
-    read: Callable[[Delivery], list[Told]]
+    read: Callable[[Delivery], Sequence[Told | Unread]]
     events: Mapping[str, str]
     proof: str
     asks_for: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from api.platforms import Delivery, Platform, Told, Unreadable
+from api.platforms import Delivery, Platform, Told, Unread, Unreadable
 from api.signatures import knows_secret
-from api.translate import Mail, list_at, object_of, read_mails
+from api.translate import Mail, object_of, read_mails
 
 TABLE: Final = Mail(
     kind="event_type",
@@ -36,12 +36,12 @@ TABLE: Final = Mail(
 )  # fmt: skip
 
 
-def read(delivery: Delivery) -> list[Told]:
+def read(delivery: Delivery) -> list[Told | Unread]:
     """The events that the table names."""
     content = object_of(delivery.body)
     if not isinstance(content.get("events"), list):
         raise Unreadable("there is no array events")
-    return read_mails("braze", list_at(content, "events"), TABLE)
+    return read_mails("braze", content["events"], TABLE)
 
 
 PLATFORM: Final = Platform(

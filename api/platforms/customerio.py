@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from api.platforms import Delivery, Platform, Told
+from api.platforms import Delivery, Platform, Told, Unread
 from api.signatures import hmac_of
 from api.translate import Mail, object_of, read_mails
 
@@ -39,11 +39,13 @@ def _signed(delivery: Delivery) -> bytes:
     return b":".join((b"v0", stamp.encode("utf-8", "surrogateescape"), delivery.body))
 
 
-def read(delivery: Delivery) -> list[Told]:
+def read(delivery: Delivery) -> list[Told | Unread]:
     """The event, if the table names it."""
-    content = object_of(delivery.body)
-    named = {**content, "name": f"{content.get('object_type')} {content.get('metric')}"}
-    return read_mails("customerio", [named], TABLE)
+    return read_mails("customerio", [object_of(delivery.body)], TABLE, _named)
+
+
+def _named(content: dict[str, Any]) -> dict[str, Any]:
+    return {**content, "name": f"{content.get('object_type')} {content.get('metric')}"}
 
 
 PLATFORM: Final = Platform(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from api.platforms import Delivery, Platform, Told
+from api.platforms import Delivery, Platform, Told, Unread
 from api.signatures import base64_of, hmac_of
-from api.translate import event_id, fingerprint, moment, objects_of, text_at, user_of_email, value_at
+from api.translate import event_id, fingerprint, moment, read_each, several_of, text_at, user_of_email, value_at
 
 MILLISECOND: Final = 1000
 CONTACT: Final = "0-1"
@@ -25,22 +25,20 @@ IDS: Final = frozenset({"user_id", "external_id", "customer_id"})
 """Properties of the shop's own that hold its id of the user."""
 
 
-def read(delivery: Delivery) -> list[Told]:
+def read(delivery: Delivery) -> list[Told | Unread]:
     """The events of contacts. A contact is `hubspot:<id>` until an address or an id of the shop's is known."""
-    told: list[Told] = []
-    for change in objects_of(delivery.body):
-        kind = (text_at(change, "subscriptionType") or "").replace("object.", "contact.")
-        if kind not in EVENTS or (text_at(change, "objectTypeId") or CONTACT) != CONTACT:
-            continue
-        number = text_at(change, "newObjectId|objectId")
-        if number is None:
-            continue
-        # HubSpot's own ids of events are not unique, and the number of the attempt differs when it comes again.
-        name = event_id("hubspot", fingerprint({key: change[key] for key in change if key != "attemptNumber"}))
-        at = moment(value_at(change, "occurredAt"))
-        event = {"event_id": name, "occurred_at": at, "user_id": f"hubspot:{number}"}
-        told += _read(kind, change, event)
-    return told
+    return read_each(several_of(delivery.body), _read_change)
+
+
+def _read_change(change: Mapping[str, Any]) -> list[Told]:
+    kind = (text_at(change, "subscriptionType") or "").replace("object.", "contact.")
+    number = text_at(change, "newObjectId|objectId")
+    if kind not in EVENTS or number is None or (text_at(change, "objectTypeId") or CONTACT) != CONTACT:
+        return []
+    # HubSpot's own ids of events are not unique, and the number of the attempt differs when it comes again.
+    name = event_id("hubspot", fingerprint({key: change[key] for key in change if key != "attemptNumber"}))
+    at = moment(value_at(change, "occurredAt"))
+    return _read(kind, change, {"event_id": name, "occurred_at": at, "user_id": f"hubspot:{number}"})
 
 
 def _read(kind: str, change: Mapping[str, Any], event: Told) -> list[Told]:

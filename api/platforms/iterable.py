@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from api.platforms import Delivery, Platform, Told
+from api.platforms import Delivery, Platform, Told, Unread
 from api.signatures import knows_secret
 from api.translate import Mail, object_of, read_mails
 
@@ -35,7 +35,7 @@ TABLE: Final = Mail(
 )  # fmt: skip
 
 
-def read(delivery: Delivery) -> list[Told]:
+def read(delivery: Delivery) -> list[Told | Unread]:
     """The event, if the table names it."""
     return read_mails("iterable", [object_of(delivery.body)], TABLE)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from api.platforms import Delivery, Platform, Told, Unreadable
+from api.platforms import Delivery, Platform, Told, Unread, Unreadable
 from api.signatures import hmac_of
 from api.translate import Mail, list_at, object_of, read_mails, text_at
 
@@ -38,12 +38,12 @@ def _signed(delivery: Delivery) -> bytes | None:
     return delivery.body + stamp.encode("utf-8", "surrogateescape") if stamp else None
 
 
-def read(delivery: Delivery) -> list[Told]:
+def read(delivery: Delivery) -> list[Told | Unread]:
     """The events that the table names."""
     content = object_of(delivery.body)
     if not isinstance(content.get("data"), list):
         raise Unreadable("there is no array data")
-    return read_mails("klaviyo", [_opened(each) for each in content["data"] if isinstance(each, dict)], TABLE)
+    return read_mails("klaviyo", content["data"], TABLE, _opened)
 
 
 def _opened(told: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import parse_qs
 
-from api.platforms import Delivery, Platform, Told, Unreadable
+from api.platforms import Delivery, Platform, Told, Unread, Unreadable
 from api.signatures import knows_secret
 from api.translate import Mail, event_id, fingerprint, moment, read_mails, user_of_email
 
@@ -30,7 +30,7 @@ TRAITS: Final = {"first_name": "data[merges][FNAME]", "country": "data[merges][C
 """Of what a person said of themselves, what a feature is made from; merge fields are not sorted further."""
 
 
-def read(delivery: Delivery) -> list[Told]:
+def read(delivery: Delivery) -> list[Told | Unread]:
     """The event: a consent, a profile, or that an address gave way to another."""
     try:
         pairs = parse_qs(delivery.body.decode(), strict_parsing=True, max_num_fields=500)

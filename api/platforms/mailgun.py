@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from api.platforms import Delivery, Platform, Told, Unreadable, World
+from api.platforms import Delivery, Platform, Told, Unread, Unreadable, World
 from api.signatures import any_of, digest, equal, is_recent
 from api.translate import Mail, object_of, read_mails, text_at, value_at
 from dataflows.events import HOUR
@@ -52,7 +52,7 @@ async def prove(delivery: Delivery, secrets: Sequence[str], world: World) -> boo
     return any_of(secrets, lambda secret: equal(digest(secret.encode(), signed).hex(), given))
 
 
-def read(delivery: Delivery) -> list[Told]:
+def read(delivery: Delivery) -> list[Told | Unread]:
     """The event, if the table names it."""
     event = value_at(object_of(delivery.body), "event-data")
     if not isinstance(event, dict):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from api.platforms import Delivery, Platform, Told
+from api.platforms import Delivery, Platform, Told, Unread
 from api.signatures import knows_secret
 from api.translate import Mail, object_of, read_mails
 
@@ -34,13 +34,16 @@ TABLE: Final = Mail(
 )  # fmt: skip
 
 
-def read(delivery: Delivery) -> list[Told]:
+def read(delivery: Delivery) -> list[Told | Unread]:
     """The event, if the table names it."""
-    content = object_of(delivery.body)
+    return read_mails("postmark", [object_of(delivery.body)], TABLE, _named)
+
+
+def _named(content: dict[str, Any]) -> dict[str, Any]:
     name = str(content.get("RecordType"))
     if name == "SubscriptionChange":
         name += " off" if content.get("SuppressSending") else " on"
-    return read_mails("postmark", [{**content, "name": name}], TABLE)
+    return {**content, "name": name}
 
 
 PLATFORM: Final = Platform(

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from api.platforms import Delivery, Platform, Told, World
+from api.platforms import Delivery, Platform, Told, Unread, World
 from api.signatures import RETRIES, any_of, is_recent
-from api.translate import Mail, objects_of, read_mails
+from api.translate import Mail, read_mails, several_of
 
 TABLE: Final = Mail(
     kind="event",
@@ -62,9 +62,9 @@ def _is_signed(key: str, signed: bytes, given: str) -> bool:
     return False
 
 
-def read(delivery: Delivery) -> list[Told]:
+def read(delivery: Delivery) -> list[Told | Unread]:
     """The events that the table names."""
-    return read_mails("sendgrid", objects_of(delivery.body), TABLE)
+    return read_mails("sendgrid", several_of(delivery.body), TABLE)
 
 
 PLATFORM: Final = Platform(

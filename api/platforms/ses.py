@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 
-from api.platforms import Delivery, Fetch, Platform, Told, Unreadable, World
+from api.platforms import Delivery, Fetch, Platform, Told, Unread, Unreadable, World
 from api.signatures import any_of, equal
 from api.translate import Mail, list_at, object_of, read_mails, text_at, value_at
 
@@ -116,7 +116,7 @@ async def answer(delivery: Delivery, world: World) -> None:
         await world.fetch(url)
 
 
-def read(delivery: Delivery) -> list[Told]:
+def read(delivery: Delivery) -> list[Told | Unread]:
     """The event, once for each recipient that it is about."""
     envelope = object_of(delivery.body)
     if envelope.get("Type") != "Notification":
@@ -132,7 +132,8 @@ def read(delivery: Delivery) -> list[Told]:
         {**content, "name": name, "about": about, "recipient": recipient, "id": f"{envelope.get('MessageId')}:{place}"}
         for place, recipient in enumerate(_recipients(content, about))
     ]
-    return read_mails("ses", found, TABLE)
+    read = read_mails("ses", found, TABLE)
+    return [Unread(each.reason, delivery.body) if isinstance(each, Unread) else each for each in read]
 
 
 def text_at_full(content: Mapping[str, Any], name: str) -> str:

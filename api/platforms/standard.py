@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from api.platforms import Delivery, Platform, Told, World
+from api.platforms import Delivery, Platform, Told, Unread, World
 from api.signatures import any_of, base64_of, digest, equal, is_recent
-from api.translate import objects_of
+from api.translate import event_id, read_each, several_of
 
 EVENTS: Final = {"any of ours": "the same"}
 
@@ -43,13 +44,13 @@ def _is_right(secret: str, signed: bytes, how: str, given: str) -> bool:
     return False
 
 
-def read(delivery: Delivery) -> list[Told]:
+def read(delivery: Delivery) -> list[Told | Unread]:
     """The events as they are; one without an `event_id` gets that of the message and its place in it."""
-    told: list[Told] = []
-    for place, event in enumerate(objects_of(delivery.body)):
-        content: dict[str, Any] = event
-        told.append({"event_id": f"standard:{delivery.headers['webhook-id']}:{place}"[:200], **content})
-    return told
+    places = itertools.count()
+    message = delivery.headers["webhook-id"]
+    return read_each(
+        several_of(delivery.body), lambda event: [{"event_id": event_id("standard", message, next(places)), **event}]
+    )
 
 
 PLATFORM: Final = Platform(

@@ -285,7 +285,7 @@ class TestMalformed:
         assert door.events == []
         kept = [letter["original"] for letter in door.box.letters]
         assert len(kept) == answer.json()["refused"] <= 1
-        assert all(each == body or case.platform == "standard" for each in kept)
+        assert set(kept) <= {body, body.strip(b"[]")} or case.platform == "standard"
         if body in MALFORMED[:2]:
             assert kept
 
@@ -303,6 +303,21 @@ class TestMalformed:
         if answer.status_code == 200:  # where a time is signed, it is of another year
             assert answer.json() == {"accepted": 0, "refused": len(case.expected)}
             assert [letter["kind"] for letter in door.box.letters] == ["time"] * len(case.expected)
+
+    @pytest.mark.parametrize("name", ["sendgrid", "hubspot", "klaviyo", "braze"])
+    def test_of_several_things_one_that_makes_no_sense_keeps_none_of_the_others_back(self, name: str) -> None:
+        door, case = Door(), FIRST[name]
+        content = msgspec.json.decode(case.body)
+        things = content if isinstance(content, list) else next(each for each in content.values() if type(each) is list)
+        timeless = msgspec.json.decode(msgspec.json.encode(things[1]))
+        for where in (timeless, timeless.get("payload", {}).get("data", {}).get("attributes", {})):
+            for key in ("timestamp", "occurredAt", "time", "datetime"):
+                where.pop(key, None)
+        things[1:1] = [7, timeless, None]
+        answer = door.post(name, sealed(case, body=msgspec.json.encode(content)))
+        assert answer.json() == {"accepted": len(case.expected), "refused": 3}
+        assert door.events == case.expected
+        assert [letter["original"] for letter in door.box.letters] == [b"7", msgspec.json.encode(timeless), b"null"]
 
     def test_a_body_without_end_is_not_read_to_its_end(self, door: Door) -> None:
         is_problem(door.post("shopify", Posted(b" " * (MOST_BYTES + 1))), 413)
