@@ -35,6 +35,7 @@ from tests.unit.api.senders import (
     sns_certificate,
 )  # fmt: skip
 from tests.unit.api.test_collect import Letterbox, Stream, is_problem
+from tests.unit.dataflows.proofs import USUAL
 
 CASES = cases()
 FIRST = {case.platform: case for case in reversed(CASES) if case.expected}
@@ -346,7 +347,7 @@ def door_of(name: str) -> Door:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60 * settings().max_examples // USUAL, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_random_bytes_are_never_an_error_of_ours(name: str, data: st.DataObject) -> None:
     """Whether they come with the right proof or without."""
