@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from http.client import HTTPException
 from typing import Any, Final
+from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, build_opener
 
 SECONDS: Final = 3.0
@@ -34,5 +35,8 @@ def _fetch(url: str) -> bytes:
         with build_opener(_NoRedirect).open(url, timeout=SECONDS) as answer:
             content: bytes = answer.read(MOST_BYTES)
             return content
+    except HTTPError as error:
+        error.close()  # it is an open answer too
+        raise
     except HTTPException as error:
         raise OSError(str(error)) from error

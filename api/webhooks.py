@@ -8,7 +8,7 @@ the same again for days: what cannot be read is kept as a dead letter.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -19,11 +19,10 @@ from fastapi.responses import JSONResponse
 from api.collect import Collector
 from api.fetch import fetch
 from api.metrics import WEBHOOKS
-from api.platforms import Delivery, Fetch, Platform, Told, Unread, Unreadable, World, find_platform, secrets_by_platform
+from api.platforms import Delivery, Fetch, Platform, Told, Unread, Unreadable, World, find_platform
 from api.problems import Problem
 from dataflows.events import MINUTE, Refused
 from dataflows.machines import Watch
-from dataflows.settings import SettingError
 
 MOST_BYTES: Final = 4 * 1024 * 1024
 MOST_FORGED: Final = 64 * 1024
@@ -57,26 +56,20 @@ class Hooks:
 
     Args:
         collector: where their events go.
-        words: as `INLAY_WEBHOOKS` has them.
+        secrets: of each platform that may post, those that are good.
         clock: microseconds since 1970, now.
         fetch: what gets a page of a platform's own.
-
-    Raises:
-        SettingError: the words name a platform that there is not, or no secret.
     """
 
     def __init__(
         self,
         collector: Collector,
-        words: Sequence[str],
+        secrets: Mapping[str, Sequence[str]],
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
         fetch: Fetch = fetch,
     ) -> None:
-        try:
-            self._secrets = secrets_by_platform(words)
-        except ValueError as error:
-            raise SettingError(f"INLAY_WEBHOOKS: {error}") from None
-        self._platforms = {name: find_platform(name) for name in self._secrets}
+        self._secrets = secrets
+        self._platforms = {name: find_platform(name) for name in secrets}
         self._collector, self._clock, self._fetch = collector, clock, fetch
         self._watch, self._allowance = Watch(), Allowance()
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from api import problems
 from api.collect import Collector
-from api.platforms import NAMES, Delivery, find_platform
+from api.platforms import NAMES, Delivery, find_platform, secrets_by_platform
+from api.settings import api_settings
 from api.webhooks import MOST_BYTES, MOST_FORGED, Hooks, routes
 from dataflows.connectors.letters import DeadLetters
 from dataflows.events import MINUTE, SECOND, Event, parse, partition_of
@@ -57,7 +58,7 @@ class Door:
         collector = Collector(self.stream, DeadLetters("letters", 1000), self.box, 5 * MINUTE, lambda: self.now)
         self.app = FastAPI()
         problems.install(self.app)
-        self.hooks = Hooks(collector, words or setting(), lambda: self.now, self._fetch)
+        self.hooks = Hooks(collector, secrets_by_platform(words or setting()), lambda: self.now, self._fetch)
         self.app.include_router(routes(self.hooks))
 
     async def _fetch(self, url: str) -> bytes:
@@ -248,9 +249,14 @@ class TestNotSetUp:
     )
     def test_a_setting_that_cannot_be_used_is_named_and_no_secret_told(self, word: str, say: str) -> None:
         with pytest.raises(SettingError) as raised:
-            Door(word)
-        assert say in str(raised.value)
+            api_settings({"INLAY_API_KEYS": "k", "INLAY_WEBHOOKS": f"postmark=word,{word}"})
+        assert str(raised.value).startswith(f"INLAY_WEBHOOKS: {say}")
         assert "hidden" not in str(raised.value)
+
+    def test_the_setting_names_the_secrets_of_each_platform_in_order(self) -> None:
+        words = "shopify=old, postmark = word ,shopify=new,"
+        settings = api_settings({"INLAY_API_KEYS": "k", "INLAY_WEBHOOKS": words})
+        assert settings.webhooks == {"shopify": ("old", "new"), "postmark": ("word",)}
 
     def test_a_secret_may_hold_what_base64_does(self) -> None:
         case = FIRST["shopify"]
