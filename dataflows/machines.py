@@ -68,8 +68,25 @@ _NETWORKS: Final[tuple[tuple[IPv4Network | IPv6Network, str], ...]] = tuple(
 
 
 def is_machine(event: Event) -> bool:
-    """Whether an event is an open or a click that a machine made."""
-    return event.type in MACHINE_MADE and event.properties.get("machine") is True
+    """Whether an event is an open or a click that a machine made: by its verdict, else by what is known of it.
+
+    What did not come through a webhook has none, unless the sender knows better and says `machine` itself.
+    """
+    if event.type not in MACHINE_MADE:
+        return False
+    properties = event.properties
+    verdict = properties.get("machine")
+    if isinstance(verdict, bool) or not properties:
+        return verdict is True
+    context = properties.get("context")
+    places = (properties, context) if isinstance(context, dict) else (properties,)
+    agents = [place[name] for place in places for name in ("user_agent", "userAgent") if name in place]
+    addresses = [place["ip"] for place in places if "ip" in place]
+    return bool(reasons_of(_first_text(agents), _first_text(addresses)))
+
+
+def _first_text(found: Sequence[Any]) -> str:
+    return next((each for each in found if isinstance(each, str)), "")
 
 
 def reasons_of(user_agent: str, ip: str) -> list[str]:

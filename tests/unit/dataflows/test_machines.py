@@ -154,3 +154,24 @@ def test_only_opens_and_clicks_are_a_machines(kind: str) -> None:
     event: Event = an_event(type=kind, properties={"machine": True})
     assert is_machine(event) is (kind in MACHINE_MADE) is kind.endswith(("open", "click"))
     assert not is_machine(an_event(type=kind, properties={"machine": "yes"}))
+
+
+@pytest.mark.parametrize(
+    ("properties", "machine"),
+    [
+        ({}, False),
+        ({"user_agent": CHROME, "ip": "203.0.113.7"}, False),
+        ({"user_agent": "YahooMailProxy"}, True),
+        ({"userAgent": "YahooMailProxy", "user_agent": None}, True),
+        ({"ip": "66.249.84.33"}, True),
+        ({"context": {"user_agent": "GoogleImageProxy"}}, True),
+        ({"context": {"userAgent": "python-requests/2", "ip": 7}}, True),
+        ({"context": {"userAgent": CHROME, "ip": "17.1.1.1"}}, True),
+        ({"context": "GoogleImageProxy", "user_agent": ["YahooMailProxy"]}, False),
+        ({"user_agent": "YahooMailProxy", "machine": False}, False),
+        ({"user_agent": CHROME, "machine": True}, True),
+    ],
+)
+def test_what_no_webhook_judged_is_judged_by_what_is_known_of_it(properties: dict[str, Any], machine: bool) -> None:
+    assert is_machine(an_event(type="email_open", properties=properties)) is machine
+    assert not is_machine(an_event(type="view", properties=properties))
