@@ -11,7 +11,7 @@ from pathlib import Path
 import redis
 from fastapi import Depends, FastAPI
 
-from api import collect, health, problems, serve
+from api import collect, health, problems, serve, webhooks
 from api.access import Keys
 from api.demo import pages
 from api.features import OnlineFeatures, connect
@@ -58,6 +58,7 @@ def create(settings: ApiSettings) -> FastAPI:
     keyed = [Depends(Keys(settings.api_keys))]
     app.include_router(collect.routes(collector), dependencies=keyed)
     app.include_router(serve.routes(server, features), dependencies=keyed)
+    app.include_router(webhooks.routes(webhooks.Hooks(collector, settings.webhooks)))
     app.include_router(health.routes(features))
     if settings.demo:
         app.include_router(pages.routes(settings.api_keys[0]))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from api.platforms import secrets_by_platform
 from dataflows.settings import SettingError, read_settings
 
 
@@ -20,6 +21,7 @@ class ApiSettings(Struct, frozen=True):
     host: str
     port: int
     api_keys: tuple[str, ...]
+    webhooks: Mapping[str, tuple[str, ...]]
     deadline: float
     layouts: str
     demo: bool
@@ -29,9 +31,14 @@ def api_settings(environ: Mapping[str, str]) -> ApiSettings:
     """The settings of the API.
 
     Raises:
-        SettingError: as `read_settings`; or no key is given, which would leave everybody out.
+        SettingError: as `read_settings`; no key is given, which would leave everybody out; or INLAY_WEBHOOKS names a
+            platform that there is not, or no secret.
     """
     values = read_settings(environ)
     if not values["api_keys"]:
         raise SettingError("INLAY_API_KEYS is empty, so nobody could call the API; set it to one or more secret words")
+    try:
+        values["webhooks"] = secrets_by_platform(values["webhooks"])
+    except ValueError as error:
+        raise SettingError(f"INLAY_WEBHOOKS: {error}") from None
     return ApiSettings(**{name: values[name] for name in ApiSettings.__struct_fields__})

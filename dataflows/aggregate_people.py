@@ -14,6 +14,7 @@ from dataflows.aggregates.segments import segment_of, turn_of
 from dataflows.aggregates.sessions import Derived
 from dataflows.events import DAY, Outcome, Placed
 from dataflows.identities import Identities
+from dataflows.machines import is_machine
 from dataflows.population import Population, population_commands
 from dataflows.stages import Aggregated, Command, Enriched, Row
 from dataflows.state import StateTable
@@ -117,7 +118,7 @@ class FoldPeople:
                     if outcome == "applied":
                         if newest is None or at > newest:
                             newest = at
-                        if event.anonymous_id is not None or event.type == "identify":
+                        if (event.anonymous_id is not None or event.type == "identify") and not is_machine(event):
                             identities.note(key, user, event, facts)
                 if offset > counted:
                     outcomes[outcome] += 1

@@ -39,7 +39,7 @@ Outcome: TypeAlias = Literal["applied", "duplicate", "late", "refused"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("applied", "duplicate", "late", "refused")
 """Every event received has exactly one of these, and their counts add up to what was received."""
 
-RefusalKind: TypeAlias = Literal["format", "schema", "size", "time", "gate"]
+RefusalKind: TypeAlias = Literal["format", "schema", "size", "time", "signature", "gate"]
 
 Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
 Text: TypeAlias = Annotated[str, Meta(max_length=4096)]

@@ -57,6 +57,7 @@ SETTINGS: Final = (
     Setting("INLAY_HOST", str, "127.0.0.1", "address the API listens on"),
     Setting("INLAY_PORT", int, "8000", "port the API listens on"),
     Setting("INLAY_API_KEYS", "words", "", "keys that callers of the API may use, separated by commas"),
+    Setting("INLAY_WEBHOOKS", "words", "", "platforms that may post, as `platform=secret`, separated by commas"),
     Setting("INLAY_DEADLINE", float, "0.06", "seconds a request for blocks may take before it answers with less"),
     Setting("INLAY_LAYOUTS", str, "", "folder of layout files; empty: those that ship with the product"),
     Setting("INLAY_DEMO", bool, "", "serve the sample shop at `/demo`; set by `make demo`, never in production"),

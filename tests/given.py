@@ -141,6 +141,7 @@ WORDS: Final[tuple[dict[str, Any], ...]] = (
     {"properties": {"email_allowed": False, "profile_allowed": True}},
     {"properties": {"first_name": "", "locale": 7, "email_allowed": "yes", "unheard_of": [1]}},
     {"traits": {"profile_allowed": False}, "properties": {"first_name": "Bo", "profile_allowed": True}},
+    {"properties": {"machine": True, "machine_reasons": ["too_fast"], "email_allowed": False}, "country": "IT"},
 )
 
 

@@ -15,6 +15,7 @@ from dataflows.aggregates.sessions import PROLONGING, Sessions
 from dataflows.aggregates.stored import pack_user, unpack_user
 from dataflows.aggregates.tiles import HORIZON, USER_LEVELS, Tiles, is_late
 from dataflows.events import DAY, SECOND, TIMELESS, Event, Outcome
+from dataflows.machines import MACHINE_MADE, is_machine
 
 if TYPE_CHECKING:
     from dataflows.aggregates.log import Entry
@@ -100,6 +101,8 @@ class User:
             return "late"
         if not self.seen.add(event.event_id):
             return "duplicate"
+        if kind in MACHINE_MADE and is_machine(event):
+            return "applied"  # it is one event more, and counts for nobody
         if kind in PROLONGING:
             self.sessions.observe(event, at)
         self._take(event, kind, at, facts, now)

@@ -68,6 +68,11 @@ def counted(arrivals: Iterable[Arrival]) -> list[Any]:
     return list(found.values())
 
 
+def by_machine(event: Any) -> bool:
+    """Whether a machine opened or clicked, which nothing comes of."""
+    return event.type in ("email_open", "email_click") and event.properties.get("machine") is True
+
+
 def lines_of(event: Any) -> list[tuple[str, float | None, float | None]]:
     """Item, quantity and price of each line."""
     if event.items:
@@ -77,7 +82,7 @@ def lines_of(event: Any) -> list[tuple[str, float | None, float | None]]:
 
 def user_row(arrivals: Iterable[Arrival], facts: Mapping[str, Any], now: int) -> dict[str, Any]:
     """Every feature of a user at `now`."""
-    events = counted(arrivals)
+    events = [event for event in counted(arrivals) if not by_machine(event)]
     of: defaultdict[str, list[Any]] = defaultdict(list)
     for event in events:
         of[event.type].append(event)

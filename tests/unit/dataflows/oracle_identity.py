@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from tests.unit.dataflows.oracle import Arrival, counted, user_row
+from tests.unit.dataflows.oracle import Arrival, by_machine, counted, user_row
 
 LINKING: Final = ("identify", "sign_up", "email_click")
 
@@ -51,7 +51,7 @@ def first_of(links: list[tuple[int, str]]) -> str:
 
 def is_link(event: Any) -> bool:
     """Whether it names a device and its user."""
-    return bool(event.type in LINKING and event.user_id and event.anonymous_id)
+    return bool(event.type in LINKING and event.user_id and event.anonymous_id and not by_machine(event))
 
 
 def is_alias(event: Any) -> bool:

@@ -214,9 +214,9 @@ def assert_equal_to_oracle(committed: Committed, arrivals: list[Arrival]) -> Non
     if any(entity == "user" for entity, _ in found):
         for key in {arrival.event.key for arrival in arrivals}:
             row = user_row([each for each in arrivals if each.event.key == key], FACTS, NOW)
-            assert found.get(("user", key), {"first_seen_at": None}) == (
-                row if row["first_seen_at"] is not None else {"first_seen_at": None}
-            )
+            assert (
+                found.get(("user", key), user_row([], FACTS, NOW)) == row
+            )  # who did nothing that counts may have none
         return
     for (entity, key), row in found.items():
         if entity == "item":

@@ -71,6 +71,15 @@ def by(device: str | None = None, user: str | None = None, at: int = NOW, **fiel
 NUMBERS: Final = itertools.count()
 
 
+def test_a_scanner_that_clicks_is_nobodys_device() -> None:
+    scanned = {"machine": True, "machine_reasons": ["security_scanner"]}
+    shop = Shop().happens(by("d1", item_id="p1"), by("d1", "u1", type="email_click", properties=scanned)).ticks(2)
+    assert shop.row("u1")["recent_items"] == []
+    shop.happens(by("d1", type="email_open", properties=scanned), by("d1", "u1", type="identify")).ticks(2)
+    assert shop.row("u1")["recent_items"] == ["p1"]
+    assert shop.row("u1")["email_opens_30d"] == 0
+
+
 @pytest.mark.parametrize("kind", ["identify", "sign_up", "email_click"])
 def test_what_a_visitor_did_counts_once_a_link_names_the_user(kind: str) -> None:
     shop = Shop().happens(by("d1", item_id="p1", at=NOW - DAY), by("d1", type="add_to_cart", item_id="p2"))

@@ -187,6 +187,22 @@ class NewestWordByArrival(User):
         self.profile[name] = (at, value)
 
 
+class CountsMachines(User):
+    def apply(self, event: Event, facts: Any, now: int) -> Any:
+        return super().apply(
+            msgspec.structs.replace(event, properties={**event.properties, "machine": None}), facts, now
+        )
+
+
+class TakesAnyEventForAMachines(User):
+    """The property alone decides, whatever the type."""
+
+    def apply(self, event: Event, facts: Any, now: int) -> Any:
+        if event.properties.get("machine"):
+            return "applied"
+        return super().apply(event, facts, now)
+
+
 class DueWithoutOrders(User):
     def row(self, now: int) -> Any:
         values, _ = super().row(now)
@@ -235,6 +251,8 @@ def test_a_count_changes_when_it_is_due() -> None:
         (a_row_equals_the_oracle, LateOneDayEarly),
         (a_row_equals_the_oracle, NeverLate),
         (a_row_equals_the_oracle, RefundsOnlyWhatItKnows),
+        (a_row_equals_the_oracle, CountsMachines),
+        (a_row_equals_the_oracle, TakesAnyEventForAMachines),
         (order_repeats_and_packing_change_nothing, WithoutSeenRing),
         (order_repeats_and_packing_change_nothing, ForgetsWhatItSawWhenStored),
         (order_repeats_and_packing_change_nothing, LateByWatermark),
@@ -266,6 +284,18 @@ def test_what_became_of_an_event_is_said() -> None:
     assert user.apply(an_event(), FACTS, NOW) == "duplicate"
     assert user.apply(an_event(event_id="e2", occurred_at=NOW - 91 * DAY), FACTS, NOW) == "late"
     assert user.apply(an_event(event_id="e3", type="consent", occurred_at=NOW - 91 * DAY), FACTS, NOW) == "applied"
+
+
+def test_what_a_machine_opens_or_clicks_is_applied_once_and_counts_for_nobody() -> None:
+    for kind in ("email_open", "email_click"):
+        user = User()
+        event = an_event(type=kind, country="IT", properties={"machine": True})
+        assert user.apply(event, FACTS, NOW) == "applied"
+        assert user.apply(event, FACTS, NOW) == "duplicate"
+        assert user.row(NOW) == User().row(NOW)
+        assert user.sessions.passed(NOW + DAY, [], None, DAY)[0] == []
+        user.apply(an_event(event_id="e2", type=kind, properties={"machine": False}), FACTS, NOW)
+        assert user.row(NOW)[0][f"{kind}s_24h"] == 1
 
 
 def test_an_event_that_was_late_may_come_again_in_time_with_its_id() -> None:
