@@ -11,9 +11,10 @@ from pathlib import Path
 import redis
 from fastapi import Depends, FastAPI
 
-from api import collect, health, problems, serve
+from api import calls, collect, health, problems, serve
 from api.access import Keys
 from api.demo import pages
+from api.door import Door
 from api.features import OnlineFeatures, connect
 from api.layout import SHIPPED, load_layouts
 from api.settings import ApiSettings
@@ -56,7 +57,16 @@ def create(settings: ApiSettings) -> FastAPI:
     app = FastAPI(title="Inlay", description=DESCRIPTION, version="0.1.0", lifespan=lifespan)
     problems.install(app)
     keyed = [Depends(Keys(settings.api_keys))]
-    app.include_router(collect.routes(collector), dependencies=keyed)
+    writing = Keys((*settings.api_keys, *settings.write_keys))
+    collecting = [each.routes(collector, writing) for each in (collect, calls)] + [
+        calls.pixel_routes(collector, writing)
+    ]
+    for router in collecting:
+        app.include_router(router)
+    app.add_middleware(
+        Door, routers=collecting, most_requests=settings.in_flight,
+        most_bytes=settings.in_flight_mb * 1_000_000, body_limit=collect.KEPT_BODY,
+    )  # fmt: skip
     app.include_router(serve.routes(server, features), dependencies=keyed)
     app.include_router(health.routes(features))
     if settings.demo:

@@ -6,7 +6,12 @@ from typing import Final
 
 from prometheus_client import Counter, Histogram
 
-COLLECTED: Final = Counter("inlay_collected_events", "events at the door by outcome: accepted, refused", ("outcome",))
+COLLECTED: Final = Counter(
+    "inlay_collected_events",
+    "events at the door by outcome: accepted, refused, lost (of a pixel, unheard)",
+    ("outcome",),
+)
+SHED: Final = Counter("inlay_shed_requests", "requests with events that were answered 503 unread: too many at once")
 BLOCKS: Final = Counter("inlay_blocks", "blocks answered, by kind and by the rung that answered", ("block", "source"))
 DEGRADED: Final = Counter("inlay_degraded_answers", "answers made without the online store, by reason", ("reason",))
 UNREADABLE: Final = Counter("inlay_unreadable_values", "features in the online store that hold something else")

@@ -20,6 +20,12 @@ class ApiSettings(Struct, frozen=True):
     host: str
     port: int
     api_keys: tuple[str, ...]
+    write_keys: tuple[str, ...]
+    in_flight: int
+    in_flight_mb: int
+    publish_wait: float
+    spool: str
+    spool_mb: int
     deadline: float
     layouts: str
     demo: bool
