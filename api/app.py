@@ -17,9 +17,11 @@ from api.demo import pages
 from api.door import Door
 from api.features import OnlineFeatures, connect
 from api.layout import SHIPPED, load_layouts
+from api.publish import Bounded, Spooled
 from api.settings import ApiSettings
 from api.snapshot import Snapshot, keep_fresh, refresh
-from dataflows.connectors import open_publisher
+from api.spool import Spool
+from dataflows.connectors import Publisher, open_publisher
 from dataflows.connectors.letters import open_letters
 
 DESCRIPTION = "Live, personal blocks for e-mail: events in, blocks out."
@@ -36,7 +38,7 @@ def create(settings: ApiSettings) -> FastAPI:
     snapshot = Snapshot()
     layouts = load_layouts(Path(settings.layouts) if settings.layouts else SHIPPED)
     server = serve.BlockServer(features, snapshot, layouts, settings.deadline)
-    publisher = open_publisher(settings.stream_url)
+    publisher = _publisher(settings)
     letters_address, letters = open_letters(settings.dead_letters_url, settings.dead_letters_keep)
     keeper = connect(letters_address)
     collector = collect.Collector(publisher, letters, keeper, round(settings.max_skew * 1_000_000))
@@ -45,6 +47,8 @@ def create(settings: ApiSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with contextlib.suppress(redis.RedisError, OSError):  # it is tried again every few seconds
             await refresh(snapshot, features)
+        if isinstance(publisher, Spooled):
+            publisher.start()
         refreshing = asyncio.create_task(keep_fresh(snapshot, features))
         gc.collect()
         gc.freeze()  # a full collection of what Feast's modules hold takes 100 ms: leave it out for good
@@ -72,3 +76,11 @@ def create(settings: ApiSettings) -> FastAPI:
     if settings.demo:
         app.include_router(pages.routes(settings.api_keys[0]))
     return app
+
+
+def _publisher(settings: ApiSettings) -> Publisher:
+    """The stream, and the spool behind it where there is one."""
+    bounded = Bounded(open_publisher(settings.stream_url), settings.publish_wait)
+    if not settings.spool:
+        return bounded
+    return Spooled(bounded, Spool(Path(settings.spool), settings.spool_mb * 1_000_000, bounded.partitions))

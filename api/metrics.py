@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 COLLECTED: Final = Counter(
     "inlay_collected_events",
@@ -12,6 +12,8 @@ COLLECTED: Final = Counter(
     ("outcome",),
 )
 SHED: Final = Counter("inlay_shed_requests", "requests with events that were answered 503 unread: too many at once")
+SPOOLED: Final = Counter("inlay_spooled_events", "events taken onto the disk, since the stream did not take them")
+SPOOL_BYTES: Final = Gauge("inlay_spool_bytes", "bytes on the disk that the stream has not taken yet")
 BLOCKS: Final = Counter("inlay_blocks", "blocks answered, by kind and by the rung that answered", ("block", "source"))
 DEGRADED: Final = Counter("inlay_degraded_answers", "answers made without the online store, by reason", ("reason",))
 UNREADABLE: Final = Counter("inlay_unreadable_values", "features in the online store that hold something else")
