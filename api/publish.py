@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import redis
+from redis.asyncio.connection import async_timeout as timeout  # of asyncio, or its backport
 
 from api.metrics import SPOOL_BYTES, SPOOLED
 from api.spool import Spool
@@ -43,7 +44,8 @@ class Bounded:
             TimeoutError: the stream did not acknowledge them in time; they may be in it all the same.
         """
         try:
-            await asyncio.wait_for(self._inner.publish(records), self._seconds)
+            async with timeout(self._seconds):  # `wait_for` makes a task each time
+                await self._inner.publish(records)
         except asyncio.TimeoutError:  # no OSError before Python 3.11
             raise TimeoutError(f"the stream did not acknowledge events within {self._seconds:g} s") from None
 

@@ -22,6 +22,8 @@ from dataflows.settings import split_query
 
 FIELD: Final = b"event"
 CHUNK: Final = 1000
+PATIENCE: Final = 2.0
+"""Seconds a publisher waits for Redis, a pipeline: one timer, since one for each answer costs more than reading it."""
 _SEQUENCE_BITS: Final = 20
 _SEQUENCE: Final = (1 << _SEQUENCE_BITS) - 1
 
@@ -154,8 +156,10 @@ class RedisPublisher:
         """Send until nothing is left to be sent."""
         while callers := self._next():
             try:
-                await self._check()
-                answers = await self._execute([packed for caller in callers for packed in caller.packed])
+                answers = await asyncio.wait_for(self._execute(callers), PATIENCE)
+            except asyncio.TimeoutError:
+                for caller in callers:
+                    caller.fail(redis.TimeoutError(f"Redis did not answer within {PATIENCE:g} s"))
             except Exception as error:  # whatever it is, it is each caller's to handle
                 for caller in callers:
                     caller.fail(error)
@@ -178,8 +182,10 @@ class RedisPublisher:
         self._gathered.clear()
         return callers
 
-    async def _execute(self, packed: list[bytes]) -> Iterator[Any]:
-        """The answers to commands in one round trip; a refusal is one of them."""
+    async def _execute(self, callers: Iterable[_Caller]) -> Iterator[Any]:
+        """The answers to the commands of all callers in one round trip; a refusal is one of them."""
+        await self._check()
+        packed = [command for caller in callers for command in caller.packed]
         pool = self._client.connection_pool
         connection = await pool.get_connection()
         answers = []
@@ -234,7 +240,7 @@ def open_publisher(url: str) -> RedisPublisher:
     """The writing side of the same."""
     address, name, partitions = _split(url)
     pool = redis.asyncio.BlockingConnectionPool.from_url(
-        address, max_connections=32, timeout=2, socket_timeout=2, socket_connect_timeout=1,
+        address, max_connections=32, timeout=2, socket_timeout=None, socket_connect_timeout=1,
         retry=Retry(NoBackoff(), 0),
     )  # fmt: skip
     return RedisPublisher(redis.asyncio.Redis(connection_pool=pool), name, partitions)
