@@ -151,7 +151,8 @@ def _event(call: str, raw: bytes, now: int, around: _Batch | None = None) -> byt
             message["context"] = around.context | (said if isinstance(said, dict) else {})
         return msgspec.json.encode(translate(call, message, now, None if around is None else around.sentAt))
     except Untranslatable as error:
-        return Refused("collect", "schema", error.reason, error.field, raw)
+        kind: Any = "time" if error.field in ("timestamp", "sentAt") else "schema"
+        return Refused("collect", kind, error.reason, error.field, raw)
     except (ValueError, OverflowError, RecursionError) as error:  # as msgspec reads and writes
         return Refused("collect", "format", f"not JSON that can be taken: {error}", "", raw)
 
