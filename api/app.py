@@ -11,7 +11,7 @@ from pathlib import Path
 import redis
 from fastapi import Depends, FastAPI
 
-from api import calls, collect, health, problems, serve
+from api import calls, collect, health, problems, script, serve
 from api.access import Keys
 from api.demo import pages
 from api.door import Door
@@ -61,21 +61,26 @@ def create(settings: ApiSettings) -> FastAPI:
     app = FastAPI(title="Inlay", description=DESCRIPTION, version="0.1.0", lifespan=lifespan)
     problems.install(app)
     keyed = [Depends(Keys(settings.api_keys))]
-    writing = Keys((*settings.api_keys, *settings.write_keys))
-    collecting = [each.routes(collector, writing) for each in (collect, calls)] + [
-        calls.pixel_routes(collector, writing)
-    ]
-    for router in collecting:
-        app.include_router(router)
-    app.add_middleware(
-        Door, routers=collecting, most_requests=settings.in_flight,
-        most_bytes=settings.in_flight_mb * 1_000_000, body_limit=collect.KEPT_BODY,
-    )  # fmt: skip
+    install_door(app, collector, Keys((*settings.api_keys, *settings.write_keys)), settings)
     app.include_router(serve.routes(server, features), dependencies=keyed)
     app.include_router(health.routes(features))
     if settings.demo:
         app.include_router(pages.routes(settings.api_keys[0]))
     return app
+
+
+def install_door(app: FastAPI, collector: collect.Collector, keys: Keys, settings: ApiSettings) -> None:
+    """Everything that collects, and the door in front of it."""
+    routers = [
+        collect.routes(collector, keys), calls.routes(collector, keys), calls.pixel_routes(collector, keys),
+        script.routes(),
+    ]  # fmt: skip
+    for router in routers:
+        app.include_router(router)
+    app.add_middleware(
+        Door, routers=routers, most_requests=settings.in_flight,
+        most_bytes=settings.in_flight_mb * 1_000_000, body_limit=collect.KEPT_BODY,
+    )  # fmt: skip
 
 
 def _publisher(settings: ApiSettings) -> Publisher:
