@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -81,10 +82,8 @@ def routes(collector: Collector, keys: Keys) -> APIRouter:
             around = _read_batch(body)
             return around.batch
 
-        try:
+        with _no_413():
             raws = await split_body(body, collector, split)
-        except Problem as problem:  # Segment knows no 413
-            raise _bad(str(problem)) if problem.status < HTTPStatus.INTERNAL_SERVER_ERROR else problem from None
         now = collector.now()
         await collector.collect([_event("", raw, now, around) for raw in raws])
         return _taken()
@@ -124,7 +123,8 @@ async def _read(request: Request, collector: Collector, keys: Keys, limit: int) 
     given = key_of(request)
     if given:
         keys.check(given)
-    body = await read_body(request, collector)
+    with _no_413():
+        body = await read_body(request, collector)
     if not given:
         keys.check(_write_key(body))
     say = f"the body is larger than {limit:,} bytes" if len(body) > limit else fault_of(body)
@@ -195,6 +195,15 @@ def _nested(words: Mapping[str, str]) -> dict[str, Any]:
 
 def _taken() -> Response:
     return Response(TAKEN, media_type="application/json")
+
+
+@contextlib.contextmanager
+def _no_413() -> Iterator[None]:
+    """What is too large is 400 to Segment's clients."""
+    try:
+        yield
+    except Problem as problem:
+        raise _bad(str(problem)) if problem.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else problem from None
 
 
 def _bad(say: str) -> Problem:

@@ -150,7 +150,7 @@ class RedisPublisher:
         """Close the connections."""
         if self._sending is not None:
             await self._sending
-        await self._client.aclose()
+        await self._client.aclose(close_connection_pool=True)  # a pool that was given is not closed otherwise
 
     async def _send(self) -> None:
         """Send until nothing is left to be sent."""
