@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request, Response
 from msgspec import Struct
 
 from api.access import Keys, key_of
-from api.collect import MAX_BODY, Collector, fault_of, read_body, split_body
+from api.collect import MAX_BODY, MAX_EVENTS, Collector, fault_of, read_body, split_body
 from api.metrics import COLLECTED
 from api.problems import Problem
 from api.segment import CALLS, Untranslatable, translate
@@ -24,20 +24,40 @@ from dataflows.events import MAX_EVENT_BYTES, Refused
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """One transparent pixel."""
 TAKEN: Final = b'{"success": true}'
-_SCHEMA: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"type": "object", "properties": {"userId": {"type": "string"}, "event": {"type": "string"}}},
-                "example": {
-                    "writeKey": "…", "userId": "u1", "event": "Product Added", "timestamp": "2026-05-17T09:30:00Z",
-                    "properties": {"product_id": "p001", "quantity": 1, "price": 16.99, "currency": "EUR"},
-                },
-            }
-        },
-    }
+_TEXT: Final = {"type": "string"}
+_MOMENT: Final = {"type": "string", "format": "date-time"}
+_ANY: Final = {"type": "object"}
+_CALL: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "userId": _TEXT, "anonymousId": _TEXT, "messageId": _TEXT, "timestamp": _MOMENT, "event": _TEXT, "name": _TEXT,
+        "previousId": _TEXT, "groupId": _TEXT, "properties": _ANY, "traits": _ANY, "context": _ANY, "writeKey": _TEXT,
+    },
 }  # fmt: skip
+_TYPED: Final = {**_CALL, "properties": {"type": {"enum": list(CALLS)}, **_CALL["properties"]}, "required": ["type"]}
+_BATCH: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["batch"],
+    "properties": {
+        "batch": {"type": "array", "items": _TYPED, "maxItems": MAX_EVENTS},
+        "context": _ANY, "sentAt": _MOMENT, "writeKey": _TEXT,
+    },
+}  # fmt: skip
+EXAMPLE: Final = {
+    "userId": "u1", "event": "Product Added", "timestamp": "2026-05-17T09:30:00Z",
+    "properties": {"product_id": "p001", "quantity": 1, "price": 16.99, "currency": "EUR"},
+}  # fmt: skip
+_PARAMETERS: Final = {
+    "parameters": [
+        {"name": name, "in": "query", "required": False, "schema": _TEXT}
+        for name in ("data", "writeKey", "userId", "anonymousId", "messageId", "event", "timestamp")
+    ]
+}
+
+
+def _body(schema: Mapping[str, Any], example: Mapping[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 class _Batch(Struct):
@@ -69,9 +89,9 @@ def routes(collector: Collector, keys: Keys) -> APIRouter:
 
     for call in CALLS:
         say = f"Segment's `{call}`: always 200, but for a body that is no JSON or larger than 32 KB."
-        router.post(f"/{call}", name=call, description=say, openapi_extra=_SCHEMA)(single(call))
+        router.post(f"/{call}", name=call, description=say, openapi_extra=_body(_CALL, EXAMPLE))(single(call))
 
-    @router.post("/batch", openapi_extra=_SCHEMA)
+    @router.post("/batch", openapi_extra=_body(_BATCH, {"batch": [{"type": "track", **EXAMPLE}]}))
     async def batch(request: Request) -> Response:
         """Segment's `batch`: at most 2,500 calls and 500 KB, each of which says its type."""
         body = await _read(request, collector, keys, MAX_BODY)
@@ -110,7 +130,10 @@ def pixel_routes(collector: Collector, keys: Keys) -> APIRouter:
         say = (
             f"Segment's `{call}` by the address of a picture: `data`, base64 of its JSON, or `userId`, `properties.x`…"
         )
-        router.get(f"/pixel/{call}", name=f"pixel {call}", description=say, response_class=Response)(pixel(call))
+        add = router.get(
+            f"/pixel/{call}", name=f"pixel {call}", description=say, response_class=Response, openapi_extra=_PARAMETERS
+        )
+        add(pixel(call))
     return router
 
 

@@ -17,7 +17,7 @@ from api.metrics import COLLECTED
 from api.problems import Problem
 from dataflows.connectors import Publisher, StreamError
 from dataflows.connectors.letters import DeadLetters
-from dataflows.events import MAX_EVENT_BYTES, Event, Refused, parse, partition_of
+from dataflows.events import EVENT_TYPES, MAX_EVENT_BYTES, Event, Refused, parse, partition_of
 
 MAX_BODY: Final = 500 * 1024
 MAX_EVENTS: Final = 2500
@@ -32,7 +32,18 @@ EXAMPLE: Final = {
     "event_id": "8f2c…", "type": "add_to_cart", "occurred_at": "2026-05-17T09:30:00Z", "user_id": "u1",
     "item_id": "p001", "quantity": 1, "price": 16.99, "currency": "EUR",
 }  # fmt: skip
-_ONE: Final = {"type": "object", "required": ["event_id", "type", "occurred_at"]}
+_ONE: Final = {
+    "type": "object",
+    "required": ["event_id", "type", "occurred_at"],
+    "properties": {
+        "event_id": {"type": "string", "minLength": 1, "maxLength": 200},
+        "type": {"enum": list(EVENT_TYPES)},
+        "occurred_at": {"oneOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]},
+        "user_id": {"type": "string"},
+        "anonymous_id": {"type": "string"},
+        "item_id": {"type": "string"},
+    },
+}
 _BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
