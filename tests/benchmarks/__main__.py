@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.benchmarks import (
     block_latency,
+    collector,
     cost_per_event,
     flow_rate,
     million_users,
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "million_users": million_users.measure,
     "storm": storm.measure,
     "block_latency": block_latency.measure,
+    "collector": collector.measure,
 }
 
 
