@@ -187,22 +187,48 @@ def test_what_the_stream_takes_never_sees_the_disk(tmp_path: Path) -> None:
     run(story)
 
 
+async def outage(publisher: Spooled, stream: Stream, folder: Path, failure: Exception) -> Records:
+    """Send one after another while the stream fails for a while; what was sent, once all of it has arrived."""
+    publisher.start()
+    sent: Records = []
+    for number in range(300):
+        stream.failure = failure if 50 <= number < 150 else None
+        sent.append((number % PARTITIONS, b"%d" % number))
+        await publisher.publish(sent[-1:])
+    await until(lambda: len(stream.records) >= len(sent) and not list(folder.iterdir()))
+    return sent
+
+
 @pytest.mark.parametrize("failure", [redis.ConnectionError("refused"), redis.ResponseError("OOM"), OSError("gone")])
 def test_what_it_does_not_take_comes_behind_in_order(tmp_path: Path, failure: Exception) -> None:
     async def story() -> None:
         stream = Stream()
         publisher = spooled(tmp_path, stream)
-        publisher.start()
-        sent: Records = []
-        for number in range(300):
-            stream.failure = failure if 50 <= number < 150 else None
-            sent.append((number % PARTITIONS, b"%d" % number))
-            await publisher.publish(sent[-1:])
-        await until(lambda: len(stream.records) >= len(sent))
-        assert stream.records == sent
-        await until(lambda: not list(tmp_path.iterdir()))
+        assert await outage(publisher, stream, tmp_path, failure) == stream.records
         await publisher.publish([(0, b"last")])
         assert stream.records[-1] == (0, b"last")
+        await publisher.close()
+
+    run(story)
+
+
+class Overtaking(Spooled):
+    """New events go to the stream though older ones are on the disk."""
+
+    async def publish(self, records: Sequence[tuple[int, bytes]]) -> None:
+        try:
+            await self._inner.publish(records)
+        except OSError:
+            await super().publish(records)
+
+
+def test_who_does_not_queue_behind_the_spool_is_found_out(tmp_path: Path) -> None:
+    async def story() -> None:
+        stream = Stream()
+        publisher = Overtaking(Bounded(stream, 5), Spool(tmp_path, ROOM, PARTITIONS))
+        sent = await outage(publisher, stream, tmp_path, OSError("gone"))
+        assert sorted(stream.records) == sorted(sent)
+        assert stream.records != sent
         await publisher.close()
 
     run(story)
