@@ -57,10 +57,18 @@ class Keys:
 
 def key_of(request: Request) -> bytes:
     """The key that a request carries in its headers; empty if it carries none."""
-    headers = request.headers
-    authorization = headers.get("authorization", "")
-    given = headers.get("x-api-key") or bearer(authorization) or basic(authorization)
-    return given.encode("latin-1", "replace")
+    if key := header(request, b"x-api-key"):
+        return key
+    authorization = header(request, b"authorization").decode("latin-1")
+    return (bearer(authorization) or basic(authorization)).encode("latin-1")
+
+
+def header(request: Request, name: bytes) -> bytes:
+    """A header by its name in lower case; empty if it is not there."""
+    for key, value in request.scope["headers"]:  # a fraction of the time of `request.headers`
+        if key == name:
+            return bytes(value)
+    return b""
 
 
 def bearer(authorization: str) -> str:

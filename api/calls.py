@@ -134,6 +134,8 @@ def pixel_routes(collector: Collector, keys: Keys) -> APIRouter:
             f"/pixel/{call}", name=f"pixel {call}", description=say, response_class=Response, openapi_extra=_PARAMETERS
         )
         add(pixel(call))
+    # A picture always comes: whatever else is asked for says in its data which call it is, or is refused.
+    router.get("/pixel/{call}", include_in_schema=False, response_class=Response)(pixel(""))
     return router
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -11,6 +12,7 @@ import msgspec
 import redis
 import redis.asyncio
 from fastapi import APIRouter, Request, Response
+from redis.asyncio.connection import async_timeout as timeout  # of asyncio, or its backport
 
 from api.access import Keys, key_of
 from api.metrics import COLLECTED
@@ -21,6 +23,8 @@ from dataflows.events import EVENT_TYPES, MAX_EVENT_BYTES, Event, Refused, parse
 
 MAX_BODY: Final = 500 * 1024
 MAX_EVENTS: Final = 2500
+BODY_SECONDS: Final = 10.0
+"""Who sends more slowly would keep a place that others need."""
 KEPT_BODY: Final = 4 * 1024 * 1024
 """A body over the limit is still kept as one dead letter up to this size."""
 
@@ -151,13 +155,18 @@ async def read_body(request: Request, collector: Collector) -> bytes:
     """The bytes of a request.
 
     Raises:
-        Problem: 413, there are too many of them.
+        Problem: 413, there are too many of them; 408, they come too slowly.
     """
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > KEPT_BODY:
-            break
+    try:
+        async with timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > KEPT_BODY:
+                    break
+    except asyncio.TimeoutError:
+        say = f"the body did not come within {BODY_SECONDS:g} s; send it again, with the same event_ids"
+        raise Problem(HTTPStatus.REQUEST_TIMEOUT, say) from None
     if len(body) <= MAX_BODY:
         return bytes(body)
     say = f"the body is larger than {MAX_BODY:,} bytes; send fewer events at once"

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.access import header
 from api.metrics import SHED
 from api.problems import Problem
 
@@ -88,8 +89,8 @@ class Door:
     def _size(self, request: Request) -> int:
         if request.method == "GET":
             return 0
-        length = request.headers.get("content-length", "")
-        return min(int(length), self._body_limit) if length.isdecimal() else self._body_limit
+        length = header(request, b"content-length")
+        return min(int(length), self._body_limit) if length.isdigit() else self._body_limit
 
 
 NONE: Final[frozenset[str]] = frozenset()

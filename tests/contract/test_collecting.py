@@ -178,8 +178,14 @@ def test_a_pixel_always_comes_and_its_call_is_an_event_or_a_dead_letter(server: 
                 answer = await door.client.get(f"/v1/pixel/track?{query}")
                 assert (answer.status_code, answer.content) == (200, GIF), query
                 assert answer.headers["content-type"] == "image/gif"
-            assert [event["type"] for event in door.events] == ["email_open"] * 3
-            assert len(door.letters) == len(bad)
+            for path, data in (
+                ("look", good),
+                ("look", msgspec.json.encode({**msgspec.json.decode(good), "type": "track"})),
+            ):
+                answer = await door.client.get(f"/v1/pixel/{path}?data={_data(data)}")
+                assert (answer.status_code, answer.content) == (200, GIF)
+            assert [event["type"] for event in door.events] == ["email_open"] * 4
+            assert len(door.letters) == len(bad) + 1
             assert all(letter["reason"] for letter in door.letters)
 
     asyncio.run(story())

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from api import problems
+from api import collect, problems
 from api.access import Keys
 from api.collect import KEPT_BODY, MAX_BODY, MAX_EVENTS, Collector, routes
 from dataflows.connectors.letters import DeadLetters
@@ -283,6 +283,16 @@ class TestBadBody:
         assert asyncio.run(call())["type"] == "http.response.body"
         assert sent <= KEPT_BODY // 65_536 + 1
         assert door.box.letters == []
+
+    def test_a_body_that_does_not_come_is_not_waited_for(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(collect, "BODY_SECONDS", 0)
+
+        async def silent() -> AsyncIterator[bytes]:
+            yield b'{"event_id": '
+            await asyncio.Event().wait()
+
+        assert "did not come within 0 s" in is_problem(door.post(silent()), 408)
+        assert door.stream.records == door.box.letters == []
 
     def test_too_many_events_are_answered_with_413(self, door: Door) -> None:
         say = is_problem(door.post(b"[" + b"{}," * MAX_EVENTS + b"{}]"), 413)
