@@ -11,14 +11,17 @@ from pathlib import Path
 import redis
 from fastapi import Depends, FastAPI
 
-from api import collect, health, problems, serve, webhooks
+from api import calls, collect, health, problems, script, serve, webhooks
 from api.access import Keys
 from api.demo import pages
+from api.door import Door
 from api.features import OnlineFeatures, connect
 from api.layout import SHIPPED, load_layouts
+from api.publish import Bounded, Spooled
 from api.settings import ApiSettings
 from api.snapshot import Snapshot, keep_fresh, refresh
-from dataflows.connectors import open_publisher
+from api.spool import Spool
+from dataflows.connectors import Publisher, open_publisher
 from dataflows.connectors.letters import open_letters
 
 DESCRIPTION = "Live, personal blocks for e-mail: events in, blocks out."
@@ -35,7 +38,7 @@ def create(settings: ApiSettings) -> FastAPI:
     snapshot = Snapshot()
     layouts = load_layouts(Path(settings.layouts) if settings.layouts else SHIPPED)
     server = serve.BlockServer(features, snapshot, layouts, settings.deadline)
-    publisher = open_publisher(settings.stream_url)
+    publisher = _publisher(settings)
     letters_address, letters = open_letters(settings.dead_letters_url, settings.dead_letters_keep)
     keeper = connect(letters_address)
     collector = collect.Collector(publisher, letters, keeper, round(settings.max_skew * 1_000_000))
@@ -44,6 +47,8 @@ def create(settings: ApiSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with contextlib.suppress(redis.RedisError, OSError):  # it is tried again every few seconds
             await refresh(snapshot, features)
+        if isinstance(publisher, Spooled):
+            publisher.start()
         refreshing = asyncio.create_task(keep_fresh(snapshot, features))
         gc.collect()
         gc.freeze()  # a full collection of what Feast's modules hold takes 100 ms: leave it out for good
@@ -56,10 +61,32 @@ def create(settings: ApiSettings) -> FastAPI:
     app = FastAPI(title="Inlay", description=DESCRIPTION, version="0.1.0", lifespan=lifespan)
     problems.install(app)
     keyed = [Depends(Keys(settings.api_keys))]
-    app.include_router(collect.routes(collector), dependencies=keyed)
+    install_door(app, collector, Keys((*settings.api_keys, *settings.write_keys)), settings)
     app.include_router(serve.routes(server, features), dependencies=keyed)
     app.include_router(webhooks.routes(webhooks.Hooks(collector, settings.webhooks)))
     app.include_router(health.routes(features))
     if settings.demo:
         app.include_router(pages.routes(settings.api_keys[0]))
     return app
+
+
+def install_door(app: FastAPI, collector: collect.Collector, keys: Keys, settings: ApiSettings) -> None:
+    """Everything that collects, and the door in front of it."""
+    routers = [
+        collect.routes(collector, keys), calls.routes(collector, keys), calls.pixel_routes(collector, keys),
+        script.routes(),
+    ]  # fmt: skip
+    for router in routers:
+        app.include_router(router)
+    app.add_middleware(
+        Door, routers=routers, most_requests=settings.in_flight,
+        most_bytes=settings.in_flight_mb * 1_000_000, body_limit=collect.KEPT_BODY,
+    )  # fmt: skip
+
+
+def _publisher(settings: ApiSettings) -> Publisher:
+    """The stream, and the spool behind it where there is one."""
+    bounded = Bounded(open_publisher(settings.stream_url), settings.publish_wait)
+    if not settings.spool:
+        return bounded
+    return Spooled(bounded, Spool(Path(settings.spool), settings.spool_mb * 1_000_000, bounded.partitions))

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
-COLLECTED: Final = Counter("inlay_collected_events", "events at the door by outcome: accepted, refused", ("outcome",))
+COLLECTED: Final = Counter(
+    "inlay_collected_events",
+    "events at the door by outcome: accepted, refused, lost (of a pixel, unheard)",
+    ("outcome",),
+)
+SHED: Final = Counter("inlay_shed_requests", "requests with events that were answered 503 unread: too many at once")
+SPOOLED: Final = Counter("inlay_spooled_events", "events taken onto the disk, since the stream did not take them")
+SPOOL_BYTES: Final = Gauge("inlay_spool_bytes", "bytes on the disk that the stream has not taken yet")
 WEBHOOKS: Final = Counter(
     "inlay_webhooks", "webhooks by platform and outcome: taken, greeting, forged, unreadable", ("platform", "outcome")
 )

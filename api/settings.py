@@ -22,6 +22,12 @@ class ApiSettings(Struct, frozen=True):
     port: int
     api_keys: tuple[str, ...]
     webhooks: Mapping[str, tuple[str, ...]]
+    write_keys: tuple[str, ...]
+    in_flight: int
+    in_flight_mb: int
+    publish_wait: float
+    spool: str
+    spool_mb: int
     deadline: float
     layouts: str
     demo: bool

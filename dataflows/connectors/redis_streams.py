@@ -6,11 +6,14 @@ entry when it has applied it; what a crash of Redis itself may lose is set by it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, NamedTuple
 
 import redis
 import redis.asyncio
+from hiredis import pack_command
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
@@ -19,6 +22,8 @@ from dataflows.settings import split_query
 
 FIELD: Final = b"event"
 CHUNK: Final = 1000
+PATIENCE: Final = 2.0
+"""Seconds a publisher waits for Redis, a pipeline: one timer, since one for each answer costs more than reading it."""
 _SEQUENCE_BITS: Final = 20
 _SEQUENCE: Final = (1 << _SEQUENCE_BITS) - 1
 
@@ -120,28 +125,113 @@ class RedisStreams:
 
 
 class RedisPublisher:
-    """The writing side for an event loop: bounded connections, and an answer or an error within seconds."""
+    """The writing side for an event loop: an answer or an error within seconds.
+
+    While Redis takes one pipeline, what comes meanwhile gathers into the next: under load a round trip is shared by
+    hundreds of callers, without load nobody waits for company.
+    """
 
     def __init__(self, client: redis.asyncio.Redis, name: str, partitions: int) -> None:
         self.name = name
         self.partitions = partitions
         self._client = client
+        self._keys = [f"{name}:{partition}".encode() for partition in range(partitions)]
         self._checked = False
+        self._gathered: list[_Caller] = []
+        self._sending: asyncio.Task[None] | None = None
 
     async def publish(self, records: Sequence[tuple[int, bytes]]) -> None:
-        """Append records to their partitions, in order."""
+        """Append records to their partitions, in order; a caller that gives up before they went takes them back."""
+        words: list[Any] = [(b"XADD", self._keys[number], b"*", FIELD, value) for number, value in records]
+        packed = list(map(pack_command, words))  # whose stub knows tuples of one part only
+        caller = _Caller(packed, asyncio.get_running_loop().create_future())
+        self._gathered.append(caller)
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send())
+        await caller.done
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._sending is not None:
+            await self._sending
+        await self._client.aclose(close_connection_pool=True)  # a pool that was given is not closed otherwise
+
+    async def _send(self) -> None:
+        """Send until nothing is left to be sent."""
+        while callers := self._next():
+            try:
+                answers = await asyncio.wait_for(self._execute(callers), PATIENCE)
+            except asyncio.TimeoutError:
+                for caller in callers:
+                    caller.fail(redis.TimeoutError(f"Redis did not answer within {PATIENCE:g} s"))
+            except Exception as error:  # whatever it is, it is each caller's to handle
+                for caller in callers:
+                    caller.fail(error)
+            else:
+                for caller in callers:
+                    caller.settle(answers)
+        self._sending = None
+
+    def _next(self) -> list[_Caller]:
+        """Callers with at most about CHUNK records that still wait."""
+        callers: list[_Caller] = []
+        size = 0
+        for number, caller in enumerate(self._gathered, 1):
+            if not caller.done.done():
+                callers.append(caller)
+                size += len(caller.packed)
+            if size >= CHUNK:
+                del self._gathered[:number]
+                return callers
+        self._gathered.clear()
+        return callers
+
+    async def _execute(self, callers: Iterable[_Caller]) -> Iterator[Any]:
+        """The answers to the commands of all callers in one round trip; a refusal is one of them."""
+        await self._check()
+        packed = [command for caller in callers for command in caller.packed]
+        pool = self._client.connection_pool
+        connection = await pool.get_connection()
+        answers = []
+        try:
+            await connection.send_packed_command([b"".join(packed)], check_health=False)
+            for _ in packed:
+                try:
+                    answers.append(await connection.read_response())
+                except redis.ResponseError as error:
+                    answers.append(error)
+        except BaseException:
+            await connection.disconnect(nowait=True)  # answers that nobody waits for must not meet another question
+            raise
+        finally:
+            await pool.release(connection)
+        return iter(answers)
+
+    async def _check(self) -> None:
         if not self._checked:
             await self._client.set(_partitions_key(self.name), self.partitions, nx=True)
             _check_partitions(self.name, self.partitions, await self._client.get(_partitions_key(self.name)))
             self._checked = True
-        pipeline = self._client.pipeline(transaction=False)
-        for partition, value in records:
-            pipeline.execute_command("XADD", f"{self.name}:{partition}", b"*", FIELD, value)
-        await pipeline.execute()
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose(close_connection_pool=True)
+
+class _Caller(NamedTuple):
+    """Commands of one caller, and what it waits for."""
+
+    packed: list[bytes]
+    done: asyncio.Future[None]
+
+    def settle(self, answers: Iterator[Any]) -> None:
+        """Take its answers from the front of `answers`."""
+        refused = [answer for answer in islice(answers, len(self.packed)) if isinstance(answer, Exception)]
+        if refused:
+            self.fail(refused[0])
+        elif not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """Tell the caller, if it still listens."""
+        if not self.done.done():
+            self.done.set_exception(error)
 
 
 def open_stream(url: str) -> RedisStreams:
@@ -154,7 +244,7 @@ def open_publisher(url: str) -> RedisPublisher:
     """The writing side of the same."""
     address, name, partitions = _split(url)
     pool = redis.asyncio.BlockingConnectionPool.from_url(
-        address, max_connections=32, timeout=2, socket_timeout=2, socket_connect_timeout=1,
+        address, max_connections=32, timeout=2, socket_timeout=None, socket_connect_timeout=1,
         retry=Retry(NoBackoff(), 0),
     )  # fmt: skip
     return RedisPublisher(redis.asyncio.Redis(connection_pool=pool), name, partitions)

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.benchmarks import (
     block_latency,
     bytes_a_user,
+    collector,
     cost_per_event,
     flow_rate,
     million_users,
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "storm": storm.measure,
     "block_latency": block_latency.measure,
     "bytes_a_user": bytes_a_user.measure,
+    "collector": collector.measure,
 }
 
 

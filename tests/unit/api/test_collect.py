@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from api import problems
+from api import collect, problems
+from api.access import Keys
 from api.collect import KEPT_BODY, MAX_BODY, MAX_EVENTS, Collector, routes
 from dataflows.connectors.letters import DeadLetters
 from dataflows.events import MINUTE, SECOND, partition_of
@@ -79,14 +80,14 @@ class Door:
         collector = Collector(self.stream, letters, self.box, 5 * MINUTE, lambda: NOW)
         self.app = FastAPI()
         problems.install(self.app)
-        self.app.include_router(routes(collector))
+        self.app.include_router(routes(collector, Keys(["k"])))
 
     def post(self, body: bytes | AsyncIterator[bytes]) -> httpx.Response:
         """Post a body as it is."""
 
         async def call() -> httpx.Response:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://api") as client:
-                return await client.post("/v1/events", content=body)
+                return await client.post("/v1/events", headers={"X-Api-Key": "k"}, content=body)
 
         return asyncio.run(call())
 
@@ -272,7 +273,8 @@ class TestBadBody:
                 said.update(message)
 
             scope = {
-                "type": "http", "method": "POST", "path": "/v1/events", "query_string": b"", "headers": [],
+                "type": "http", "method": "POST", "path": "/v1/events", "query_string": b"",
+                "headers": [(b"x-api-key", b"k")],
                 "http_version": "1.1", "scheme": "http",
             }  # fmt: skip
             await door.app(scope, receive, send)
@@ -281,6 +283,16 @@ class TestBadBody:
         assert asyncio.run(call())["type"] == "http.response.body"
         assert sent <= KEPT_BODY // 65_536 + 1
         assert door.box.letters == []
+
+    def test_a_body_that_does_not_come_is_not_waited_for(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(collect, "BODY_SECONDS", 0)
+
+        async def silent() -> AsyncIterator[bytes]:
+            yield b'{"event_id": '
+            await asyncio.Event().wait()
+
+        assert "did not come within 0 s" in is_problem(door.post(silent()), 408)
+        assert door.stream.records == door.box.letters == []
 
     def test_too_many_events_are_answered_with_413(self, door: Door) -> None:
         say = is_problem(door.post(b"[" + b"{}," * MAX_EVENTS + b"{}]"), 413)

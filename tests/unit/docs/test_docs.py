@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from api.features import USER_NAMES
 from dataflows.events import EVENT_TYPES, OUTCOMES
@@ -14,6 +15,7 @@ ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
 RUNNING = (ROOT / "docs/running.md").read_text()
 FEATURES = (ROOT / "docs/features.md").read_text()
+COLLECT = (ROOT / "docs/collect.md").read_text()
 
 
 def _expanded(name: str) -> str:
@@ -28,7 +30,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
     known = {setting.name for setting in SETTINGS}
-    assert set(re.findall(r"INLAY_[A-Z_]*[A-Z]", README + RUNNING + FEATURES)) <= known
+    assert set(re.findall(r"INLAY_[A-Z_]*[A-Z]", README + RUNNING + FEATURES + COLLECT)) <= known
 
 
 def test_every_feature_is_documented() -> None:
@@ -73,7 +75,7 @@ def test_every_command_named_exists(text: str) -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    for text, folder in ((README, ROOT), (RUNNING, ROOT / "docs"), (FEATURES, ROOT / "docs")):
+    for text, folder in ((README, ROOT), (RUNNING, ROOT / "docs"), (FEATURES, ROOT / "docs"), (COLLECT, ROOT / "docs")):
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             if not target.startswith("http"):
                 assert (folder / target).exists(), target
@@ -87,3 +89,23 @@ def test_the_map_of_the_house_names_what_is_there() -> None:
 def test_event_types_in_the_features_page_exist() -> None:
     named = set(re.findall(r"`(view|click|add_to_cart|remove_from_cart|purchase|email_[a-z]+)`", FEATURES))
     assert named - {"email_allowed"} <= set(EVENT_TYPES)
+
+
+def test_the_names_that_segment_gives_are_documented_with_their_types() -> None:
+    table = yaml.safe_load((ROOT / "api/segment_events.yaml").read_text())
+    told = {
+        name: kind
+        for names, kind in re.findall(r"^\| (`[A-Z][^|]*`) \| `([a-z_]+)` \|$", COLLECT, re.MULTILINE)
+        for name in re.findall(r"`([^`]+)`", names)
+    }
+    assert told == table["events"]
+
+
+def test_every_attribute_and_call_of_the_script_is_documented() -> None:
+    script = (ROOT / "api/track.js").read_text()
+    fields = re.search(r"FIELDS = \[(.*)\]", script)
+    clicks = re.search(r"CLICKS = \{(.*)\}", script)
+    calls = re.search(r"const calls = \{(.*?)\n  \};", script, re.DOTALL)
+    names = re.findall(r"'(\w+)'", fields[1]) + re.findall(r"(\w+):", clicks[1]) + ["view", "form"]
+    assert all(f"`data-inlay-{name}" in COLLECT for name in names)
+    assert all(f"inlay('{name}'" in COLLECT for name in re.findall(r"^    (\w+)[(:]", calls[1], re.MULTILINE))
