@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import redis
@@ -36,7 +37,12 @@ def create(settings: ApiSettings) -> FastAPI:
     layouts = load_layouts(Path(settings.layouts) if settings.layouts else SHIPPED)
     server = serve.BlockServer(features, snapshot, layouts, settings.deadline)
     publisher = open_publisher(settings.stream_url)
-    letters_address, letters = open_letters(settings.dead_letters_url, settings.dead_letters_keep)
+    letters_address, letters = open_letters(
+        settings.dead_letters_url,
+        settings.dead_letters_keep,
+        settings.dead_letters_age,
+        settings.dead_letters_bytes,
+    )
     keeper = connect(letters_address)
     collector = collect.Collector(publisher, letters, keeper, round(settings.max_skew * 1_000_000))
 
@@ -58,7 +64,7 @@ def create(settings: ApiSettings) -> FastAPI:
     keyed = [Depends(Keys(settings.api_keys))]
     app.include_router(collect.routes(collector), dependencies=keyed)
     app.include_router(serve.routes(server, features), dependencies=keyed)
-    app.include_router(health.routes(features))
+    app.include_router(health.routes(features, partial(letters.counts, keeper)))
     if settings.demo:
         app.include_router(pages.routes(settings.api_keys[0]))
     return app

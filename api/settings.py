@@ -16,6 +16,8 @@ class ApiSettings(Struct, frozen=True):
     stream_url: str
     dead_letters_url: str
     dead_letters_keep: int
+    dead_letters_age: float
+    dead_letters_bytes: int
     max_skew: float
     host: str
     port: int

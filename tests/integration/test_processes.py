@@ -1,5 +1,6 @@
 """The flows as processes: one owner a partition, clean stops, and what a process may write after it was replaced."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -94,12 +95,18 @@ def test_two_processes_share_the_partitions_without_knowing_of_each_other() -> N
             stand.stop(name)
 
 
-def test_garbage_in_the_stream_is_refused_kept_and_changes_nothing_else() -> None:
+def test_garbage_in_the_stream_is_refused_kept_and_changes_nothing_else_but_too_much_of_it_stops_the_flow() -> None:
     nasty = [b"", b"nope", b"\xff\x00", b"[" * 3000, b"x" * 2_000_000, b'{"event_id": NaN}']
     with Stand() as stand:
+        stand.start("people", more={"INLAY_REFUSED_RUN": "6"})
+        process = stand.release("people")
+        stand.publish(3, [*_views("u", 2), *nasty, *_views("v", 1), *_views("u", 2)])
+        assert process.wait(60) != 0
+        log = (stand.folder / "people.log").read_text()
+        assert re.search(r"6 events in a row were refused, the last because: .*Mend their sender, or raise INLAY", log)
+        assert stand.outcomes("people")["received"] == stand.client.xlen("dead_letters") == 0
         stand.start("people")
         stand.start("items")
-        stand.publish(3, [*_views("u", 2), *nasty, *_views("v", 1), *_views("u", 2)])
         stand.wait_until_drained()
         expected = {"received": 11, "applied": 3, "duplicate": 2, "late": 0, "refused": 6}
         assert stand.outcomes("people") == expected
