@@ -11,6 +11,7 @@ RECEIVED: Final = Counter("inlay_events_received", "events received; the outcome
 REFUSED: Final = Counter(
     "inlay_refused", "refused events, and rows held back, by the step and the kind of reason", ("flow", "stage", "kind")
 )
+ENRICHMENTS_FAILED: Final = Counter("inlay_enrichments_failed", "enrichments that failed, by name", ("enrichment",))
 ROWS: Final = Counter("inlay_rows", "rows by outcome: stored, quarantined", ("flow", "entity", "outcome"))
 STEP_SECONDS: Final = Histogram(
     "inlay_step_seconds", "seconds a step took for a micro-batch", ("flow", "step"),

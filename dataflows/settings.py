@@ -55,6 +55,12 @@ SETTINGS: Final = (
     Setting(
         "INLAY_REFUSED_SHARE", float, "0.95", "share of refused events a flow puts up with; 1: only a row stops it"
     ),
+    Setting(
+        "INLAY_ENRICH", "words", "campaign,referrer,device", "what is filled in from an event itself; `none`: nothing"
+    ),
+    Setting("INLAY_ENRICH_STRICT", "words", "", "those of them whose failure refuses the event"),
+    Setting("INLAY_COUNTRY_HEADER", str, "", "request header of a browser's country, such as `CF-IPCountry`"),
+    Setting("INLAY_GEOIP", str, "", "file in MaxMind's format that knows countries of addresses"),
     Setting("INLAY_STREAM_KEEP", float, "86400", "seconds the stream is kept after every flow has read it"),
     Setting("INLAY_METRICS_PORT", int, "0", "loopback port of a flow's `/metrics`; 0: none"),
     Setting("INLAY_HOST", str, "127.0.0.1", "address the API listens on"),
@@ -90,6 +96,8 @@ class FlowSettings(Struct, frozen=True):
     lease: float
     refused_run: int
     refused_share: float
+    enrich: tuple[str, ...]
+    enrich_strict: tuple[str, ...]
     stream_keep: float
     metrics_port: int
 

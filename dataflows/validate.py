@@ -40,9 +40,8 @@ class Validate:
         last = batch.offsets[-1] if batch.offsets else -1
         if Refused not in set(map(type, judged)):
             self._forgive(len(judged))
-            return Validated(
-                batch.partition, last, cast("list[Placed]", list(zip(batch.offsets, judged, strict=True))), []
-            )
+            placed = cast("list[Placed]", list(zip(batch.offsets, judged, strict=True)))
+            return Validated(batch.partition, last, placed, [], batch if judged else None)
         events: list[Placed] = []
         refused: list[tuple[int, Refused]] = []
         for offset, each in zip(batch.offsets, judged, strict=True):
@@ -52,7 +51,7 @@ class Validate:
             else:
                 events.append((offset, each))
                 self._forgive(1)
-        return Validated(batch.partition, last, events, refused)
+        return Validated(batch.partition, last, events, refused, batch)
 
     def _forgive(self, good: int) -> None:
         if good and self._excess:

@@ -40,6 +40,8 @@ def test_without_a_word_every_setting_has_its_default() -> None:
         lease=10.0,
         refused_run=10_000,
         refused_share=0.95,
+        enrich=("campaign", "referrer", "device"),
+        enrich_strict=(),
         stream_keep=86_400.0,
         metrics_port=0,
     )

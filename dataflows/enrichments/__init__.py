@@ -1,0 +1,53 @@
+"""What can be read out of an event itself and put beside it, one file a source; a new one is a file and a line here.
+
+A source is a function of the event alone, without clock or I/O: it gives the fields to add, of the event or as
+`properties.name`, or None. What the event says itself always stays. Texts are cut before they are looked at, so that
+the cost of one is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Final, TypeAlias
+
+from dataflows.events import Event
+
+Source: TypeAlias = Callable[[Event], Mapping[str, Any] | None]
+
+_SOURCES: Final = {
+    "campaign": "dataflows.enrichments.campaign",
+    "referrer": "dataflows.enrichments.referrer",
+    "device": "dataflows.enrichments.device",
+}
+NOTHING: Final = ("none",)
+
+
+class EnrichmentError(ValueError):
+    """No such enrichment; the message names those that there are."""
+
+
+def open_sources(names: Sequence[str]) -> dict[str, Source]:
+    """The sources of these names, in this order; none at all for the word `none`.
+
+    Raises:
+        EnrichmentError: there is none of a name.
+    """
+    found: dict[str, Source] = {}
+    for name in names if tuple(names) != NOTHING else ():
+        if name not in _SOURCES:
+            say = f"INLAY_ENRICH: {name!r} is no enrichment; write none, or some of {', '.join(_SOURCES)}"
+            raise EnrichmentError(say)
+        found[name] = import_module(_SOURCES[name]).find
+    return found
+
+
+def inside(event: Event, name: str, *path: str) -> str:
+    """The text `properties.name`, else that at `path` in `properties.context` as Segment's libraries send it."""
+    properties = event.properties
+    found = properties.get(name)
+    if found is None and "context" in properties:
+        found = properties["context"]
+        for key in path:
+            found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""
