@@ -31,26 +31,41 @@ class Complete:
 
     def __init__(self, sources: Mapping[str, Source], strict: Collection[str] = ()) -> None:
         self._sources, self._strict = dict(sources), frozenset(strict)
+        self._parts = tuple({each.url_part for each in sources.values() if each.url_part is not None})
+        self._properties = frozenset[str]().union(*(each.properties for each in sources.values()))
 
     def __call__(self, batch: Validated) -> Validated:
         """The micro-batch with its events filled in; the same one where there is nothing to fill in."""
         changed: dict[int, Event | Refused] = {}
+        parts, properties = self._parts, self._properties
         for place, (offset, event) in enumerate(batch.events):
-            if event.url is None and not event.properties:
-                continue  # nothing that a source could read
-            for name, source in self._sources.items():
-                try:
-                    found = source(event)
-                    if found and (added := _added(event, found)):
-                        changed[place] = event = replace(event, **added)
-                except Exception as error:  # whatever a source stumbles over, it must not stop the flow
-                    ENRICHMENTS_FAILED.labels(name).inc()
-                    logging.getLogger(__name__).debug("%s of event %r: %r", name, event.event_id, error)
-                    if name in self._strict:
-                        say = f"the enrichment {name} failed: {type(error).__name__}: {error}"
-                        changed[place] = Refused("enrich", "enrichment", say, "", batch.original(offset))
+            if not event.properties or properties.isdisjoint(event.properties):
+                if event.url is None:
+                    continue
+                for part in parts:
+                    if part in event.url:
                         break
+                else:
+                    continue
+            after = self._asked(event, batch, offset)
+            if after is not event:
+                changed[place] = after
         return _with(batch, changed) if changed else batch
+
+    def _asked(self, event: Event, batch: Validated, offset: int) -> Event | Refused:
+        """The event with what the sources find."""
+        for name, source in self._sources.items():
+            try:
+                found = source.find(event)
+                if found and (added := _added(event, found)):
+                    event = replace(event, **added)
+            except Exception as error:  # whatever a source stumbles over, it must not stop the flow
+                ENRICHMENTS_FAILED.labels(name).inc()
+                logging.getLogger(__name__).debug("%s of event %r: %r", name, event.event_id, error)
+                if name in self._strict:
+                    say = f"the enrichment {name} failed: {type(error).__name__}: {error}"
+                    return Refused("enrich", "enrichment", say, "", batch.original(offset))
+        return event
 
 
 def items_of(batch: Validated) -> set[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
+from dataflows.enrichments import Source
 from dataflows.events import Event
 
 NAMES: Final = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id")
@@ -33,9 +34,9 @@ def find(event: Event) -> dict[str, Any] | None:
 
 
 def _query(url: str) -> list[tuple[str, str]]:
-    """The parameters of an address; none of one that is no address."""
+    """The parameters of an address; none where there are too many of them."""
     try:
-        return parse_qsl(urlsplit(url).query, max_num_fields=MOST_PARAMETERS)
+        return parse_qsl(url.partition("#")[0].partition("?")[2], max_num_fields=MOST_PARAMETERS)
     except ValueError:
         return []
 
@@ -45,7 +46,12 @@ def _words(said: Iterable[tuple[str, Any]]) -> dict[str, str]:
     words: dict[str, str] = {}
     for name, value in said:
         if name in NAMES and name not in words and isinstance(value, str):
-            word = "".join(filter(str.isprintable, value[:MOST_CHARACTERS])).strip()
+            word = value[:MOST_CHARACTERS].strip()
+            if not word.isprintable():
+                word = "".join(filter(str.isprintable, word)).strip()
             if word:
                 words[name] = word
     return words
+
+
+SOURCE: Final = Source(find, "utm_", frozenset({"context"}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
-from dataflows.enrichments import inside
+from dataflows.enrichments import Source, inside
 from dataflows.events import Event
 
 MOST_CHARACTERS: Final = 512
@@ -17,7 +17,7 @@ _TV: Final = frozenset({"Tizen", "Web0S", "tvOS", "Roku", "FireOS TV", "Android 
 
 def find(event: Event) -> dict[str, Any] | None:
     """`device`, by `properties.user_agent` or Segment's `context.userAgent`."""
-    if event.device is not None or ("user_agent" not in event.properties and "context" not in event.properties):
+    if event.device is not None:
         return None
     device = device_of(inside(event, "user_agent", "userAgent")[:MOST_CHARACTERS])
     return {"device": device} if device else None
@@ -47,3 +47,6 @@ def device_of(user_agent: str) -> str | None:
     if system == "Android" or system in _MOBILE:
         return "mobile"
     return "desktop" if system in _DESKTOP else None
+
+
+SOURCE: Final = Source(find, None, frozenset({"user_agent", "context"}))

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from dataflows.enrichments import inside
+from dataflows.enrichments import Source, inside
 from dataflows.events import Event
 
 MOST_CHARACTERS: Final = 2048
@@ -86,8 +86,6 @@ _BY_HOST: Final = {
 
 def find(event: Event) -> dict[str, Any] | None:
     """`properties.referrer_kind`: internal, email, chat, social, search or site; and `properties.referrer_name`."""
-    if "referrer" not in event.properties and "context" not in event.properties:
-        return None
     host = _host(inside(event, "referrer", "page", "referrer"))
     if not host:
         return None
@@ -114,8 +112,17 @@ def site_of(host: str) -> tuple[str, str]:
 
 def _host(address: str) -> str:
     """The host of an address, without `www.`; empty if there is none."""
+    parts = address[:MOST_CHARACTERS].split("/", 3)
+    return _host_of(parts[2]) if len(parts) > 2 and not parts[1] else ""
+
+
+@lru_cache(maxsize=4096)
+def _host_of(authority: str) -> str:
     try:
-        host = urlsplit(address[:MOST_CHARACTERS]).hostname or ""
+        host = urlsplit(f"//{authority}").hostname or ""
     except ValueError:
         return ""
     return host.removeprefix("www.")[:253] if host.isprintable() else ""
+
+
+SOURCE: Final = Source(find, None, frozenset({"referrer", "context"}))

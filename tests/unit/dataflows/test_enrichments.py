@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from dataflows.enrich import Complete, enrich
-from dataflows.enrichments import EnrichmentError, open_sources
+from dataflows.enrichments import EnrichmentError, Source, open_sources
 from dataflows.enrichments.device import device_of
 from dataflows.enrichments.referrer import site_of
 from dataflows.events import MINUTE, Event, Refused, parse
@@ -45,7 +45,8 @@ def validated(*raws: bytes) -> Validated:
         ("https://s.example/?utm_campaign=%00a%E2%80%8Bb&utm_campaign=second", "ab", {"utm_campaign": "ab"}),
         ("https://s.example/?utm_term=" + "x" * 500, None, {"utm_term": "x" * 200}),
         ("https://s.example/#utm_source=no", None, {}),
-        ("http://[utm_source=?utm_source=no", None, {}),
+        ("http://[utm_source=?utm_source=odd", None, {"utm_source": "odd"}),
+        ("?" + "&".join(f"a{n}=1" for n in range(100)) + "&utm_source=no", None, {}),
         ("https://s.example/?utm_x=1", None, {}),
     ],
 )  # fmt: skip
@@ -142,7 +143,7 @@ def test_a_failure_is_counted_and_the_event_goes_on_with_what_the_others_found()
         raise ZeroDivisionError("oh")
 
     before = REGISTRY.get_sample_value("inlay_enrichments_failed_total", {"enrichment": "bad"}) or 0
-    sources = {"bad": failing, "campaign": ANY["campaign"]}
+    sources = {"bad": Source(failing, "utm_"), "campaign": ANY["campaign"]}
     batch = validated(raw(url="/?utm_id=1"))
     assert completed(batch.events[0][1], Complete(sources)).campaign_id == "1"
     assert REGISTRY.get_sample_value("inlay_enrichments_failed_total", {"enrichment": "bad"}) == before + 1
@@ -157,7 +158,7 @@ def test_a_failure_is_counted_and_the_event_goes_on_with_what_the_others_found()
 
 def test_what_a_source_gives_that_an_event_cannot_hold_is_a_failure_too() -> None:
     event = an_event(properties={"a": 1})
-    assert completed(event, Complete({"bad": lambda _: {"no_such_field": 1}})) == event
+    assert completed(event, Complete({"bad": Source(lambda _: {"no_such_field": 1}, None, frozenset("a"))})) == event
 
 
 def test_only_what_exists_can_be_asked_for() -> None:
