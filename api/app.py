@@ -14,13 +14,16 @@ from fastapi import Depends, FastAPI
 
 from api import collect, health, problems, serve
 from api.access import Keys
+from api.context import Context, KeepScope
 from api.demo import pages
 from api.features import OnlineFeatures, connect
+from api.geoip import Countries
 from api.layout import SHIPPED, load_layouts
 from api.settings import ApiSettings
 from api.snapshot import Snapshot, keep_fresh, refresh
 from dataflows.connectors import open_publisher
 from dataflows.connectors.letters import open_letters
+from dataflows.enrichments.device import device_of
 
 DESCRIPTION = "Live, personal blocks for e-mail: events in, blocks out."
 
@@ -44,7 +47,14 @@ def create(settings: ApiSettings) -> FastAPI:
         settings.dead_letters_bytes,
     )
     keeper = connect(letters_address)
-    collector = collect.Collector(publisher, letters, keeper, round(settings.max_skew * 1_000_000))
+    context = Context(
+        settings.country_header,
+        Countries(Path(settings.geoip)) if settings.geoip else None,
+        device_of if (knows_devices := "device" in settings.enrich) else None,
+    )
+    collector = collect.Collector(
+        publisher, letters, keeper, round(settings.max_skew * 1_000_000), complete=context.complete
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -53,13 +63,16 @@ def create(settings: ApiSettings) -> FastAPI:
         refreshing = asyncio.create_task(keep_fresh(snapshot, features))
         gc.collect()
         gc.freeze()  # a full collection of what Feast's modules hold takes 100 ms: leave it out for good
+        warming = asyncio.create_task(asyncio.to_thread(device_of, "Mozilla/5.0" if knows_devices else ""))
         yield
+        await warming
         refreshing.cancel()
         await features.close()
         await publisher.close()
         await keeper.aclose()
 
     app = FastAPI(title="Inlay", description=DESCRIPTION, version="0.1.0", lifespan=lifespan)
+    app.add_middleware(KeepScope)
     problems.install(app)
     keyed = [Depends(Keys(settings.api_keys))]
     app.include_router(collect.routes(collector), dependencies=keyed)

@@ -53,6 +53,7 @@ class Collector:
         client: the Redis that keeps them.
         max_skew: microseconds an event may lie in the future.
         clock: microseconds since 1970, now.
+        complete: what puts into the bytes of a good event what its request tells.
     """
 
     def __init__(
@@ -62,7 +63,9 @@ class Collector:
         client: redis.asyncio.Redis,
         max_skew: int,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+        complete: Callable[[bytes, Event], bytes] = lambda raw, event: raw,
     ) -> None:
+        self._complete = complete
         self._publisher, self._letters, self._client = publisher, letters, client
         self._max_skew, self._clock = max_skew, clock
 
@@ -72,7 +75,7 @@ class Collector:
         judged = [parse(raw, now, max_skew=self._max_skew, stage="collect") for raw in raws]
         partitions = self._publisher.partitions
         good = [
-            (partition_of(each.key, partitions), raw)
+            (partition_of(each.key, partitions), self._complete(raw, each))
             for each, raw in zip(judged, raws, strict=True)
             if isinstance(each, Event)
         ]

@@ -24,6 +24,9 @@ class ApiSettings(Struct, frozen=True):
     api_keys: tuple[str, ...]
     deadline: float
     layouts: str
+    enrich: tuple[str, ...]
+    country_header: str
+    geoip: str
     demo: bool
 
 
