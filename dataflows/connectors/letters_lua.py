@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
+DROPPED_AT_ONCE: Final = 200
+"""Letters that one write gives up."""
+MOST_SENT: Final = 100_000
+SENT_SECONDS: Final = 604_800
+"""How many letters that were sent again are remembered, in case the flow refuses them, and for how long at least."""
+
 _ENTRY: Final = """
 local stream, counts, attempts, sent = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local function out(entry)
@@ -48,7 +54,7 @@ if age > 0 and now >= tonumber(redis.call('HGET', counts, 'looked_at') or 0) + 6
   redis.call('HSET', counts, 'looked_at', now)
   old = now - age
 end
-for _ = 1, 200 do
+for number = 1, DROPPED_AT_ONCE do
   local letters = redis.call('XLEN', stream)
   local cause = ''
   if letters > keep then
@@ -65,31 +71,36 @@ for _ = 1, 200 do
   end
   out(entry)
   redis.call('HINCRBY', counts, 'dropped:' .. cause, 1)
+  if number == DROPPED_AT_ONCE and old ~= '' then redis.call('HSET', counts, 'looked_at', 0) end
 end
 """
-)
+).replace("DROPPED_AT_ONCE", str(DROPPED_AT_ONCE))
 """ARGV: letters kept, bytes kept (0: any number), milliseconds kept (0: for ever), now in milliseconds, the kind
-(empty: only the retention), then the fields, `original` last. At most 200 letters are given up at once; age is looked
-at once a minute. The answer is nothing."""
+(empty: only the retention), then the fields, `original` last. Age is looked at
+once a minute, at each write while there is more to give up. The answer is nothing."""
 
 TAKE_OUT: Final = (
-    _ENTRY
-    + """
+    (
+        _ENTRY
+        + """
 local taken = 0
 for place = 1, #ARGV, 3 do
   local entry = redis.call('XRANGE', stream, ARGV[place], ARGV[place])[1]
   if entry then
     out(entry)
     taken = taken + 1
-    if ARGV[place + 1] ~= '' and redis.call('HLEN', sent) < 100000 then
+    if ARGV[place + 1] ~= '' and redis.call('HLEN', sent) < MOST_SENT then
       redis.call('HSET', sent, ARGV[place + 1], ARGV[place + 2])
-      redis.call('EXPIRE', sent, 604800)
+      redis.call('EXPIRE', sent, SENT_SECONDS)
     end
   end
 end
 redis.call('HINCRBY', counts, 'replayed', taken)
 return taken
 """
+    )
+    .replace("MOST_SENT", str(MOST_SENT))
+    .replace("SENT_SECONDS", str(SENT_SECONDS))
 )
 """ARGV: for each letter its id, the SHA-1 of what was sent in its place (empty: nothing), and its attempts as JSON. If
 the flow refuses what was sent, the new letter goes on with those attempts."""

@@ -10,17 +10,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import redis
 import redis.asyncio
 
 from dataflows import dead_letters
 from dataflows.connectors.letters import DeadLetter, DeadLetters, LetterCounts, open_letters
 from dataflows.connectors.redis_streams import open_stream
 from dataflows.events import DAY, MINUTE, Refused
+from dataflows.letter_replay import Judge, send
 from dataflows.settings import with_query
 from tests.contract.redis_server import RedisServer
 
@@ -157,6 +160,15 @@ def test_old_letters_go_with_the_next_write_or_look_and_looking_is_rare(server: 
     assert len(kept(server, for_ever)) == 1
 
 
+def test_a_write_gives_up_a_bounded_number_and_the_next_one_goes_on(server: RedisServer) -> None:
+    letters = DeadLetters("l", 1000, keep_seconds=86_400)
+    write(server, letters, *[refused()] * 450)
+    for left in (250, 50, 0):
+        server.client.execute_command(*letters.tidy_command(now() + 2 * DAY))
+        assert len(kept(server, letters)) == left
+    account(server, letters)
+
+
 def test_a_replay_takes_out_what_is_accepted_now_and_keeps_the_history_of_the_rest(
     server: RedisServer, run: Any
 ) -> None:
@@ -284,6 +296,44 @@ def test_a_replay_killed_in_the_middle_loses_nothing_and_goes_on(server: RedisSe
     assert not kept(server)
     assert {event["event_id"] for event in stream(server)} == {f"e{each}" for each in range(number)}
     account(server, DeadLetters("dead_letters", 9999))
+
+
+class Recorded:
+    """A stream that remembers, and fails when it is told to."""
+
+    name, partitions = "events", 1
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+        self.fails = False
+
+    def publish(self, records: Sequence[tuple[int, bytes]]) -> None:
+        if self.fails:
+            raise ConnectionError("gone")
+        self.values += [value for _, value in records]
+
+
+def test_a_letter_goes_only_after_its_event_is_in_the_stream(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(server, LETTERS, refused("time", encoded()))
+    stream: Any = Recorded()
+
+    def again() -> None:
+        send(server.client, LETTERS, stream, map(Judge(now(), MINUTE), LETTERS.letters(server.client)), now())
+
+    stream.fails = True
+    with pytest.raises(ConnectionError):
+        again()
+    assert (len(kept(server)), stream.values) == (1, [])
+    stream.fails = False
+    with monkeypatch.context() as patched:
+        patched.setattr(LETTERS, "take_out_command", lambda _: ("NO", "SUCH", "COMMAND"))
+        with pytest.raises(redis.ResponseError):
+            again()
+    assert (len(kept(server)), stream.values) == (1, [encoded()])
+    again()
+    assert (kept(server), stream.values) == ([], [encoded()] * 2)  # once too often, which its event_id makes harmless
 
 
 def test_a_stream_that_is_gone_keeps_the_letters(
