@@ -234,6 +234,7 @@ def test_an_array_is_taken_apart_and_what_is_refused_of_it_stays(server: RedisSe
     assert len(stream(server)) == 2999
     (rest,) = kept(server)
     assert (rest.place, rest.stage, json.loads(rest.original)) == (f"{letter.letter_id}#0", "replay", many[7])
+    assert rest.attempts == ()
     account(server, LETTERS)
 
 
