@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.benchmarks import (
     block_latency,
     cost_per_event,
+    enriching,
     flow_rate,
     million_users,
     storm,
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "flow_rate": flow_rate.measure,
     "two_processes": two_processes.measure,
     "cost_per_event": cost_per_event.measure,
+    "enriching": enriching.measure,
     "million_users": million_users.measure,
     "storm": storm.measure,
     "block_latency": block_latency.measure,

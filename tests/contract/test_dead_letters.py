@@ -14,11 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 import redis
 import redis.asyncio
 
+from api.app import create
+from api.settings import api_settings
 from dataflows import dead_letters
 from dataflows.connectors.letters import DeadLetter, DeadLetters, LetterCounts, open_letters
 from dataflows.connectors.redis_streams import open_stream
@@ -26,6 +29,7 @@ from dataflows.events import DAY, MINUTE, Refused
 from dataflows.letter_replay import Judge, send
 from dataflows.settings import with_query
 from tests.contract.redis_server import RedisServer
+from tests.countries import write_database
 
 ROOT = Path(__file__).parents[2]
 GOOD: dict[str, Any] = {"event_id": "e1", "type": "view", "occurred_at": 1_779_010_200, "user_id": "u1"}
@@ -354,3 +358,41 @@ def test_the_url_names_the_stream() -> None:
 
 def _published(server: RedisServer) -> int:
     return sum(int(server.client.xlen(f"events:{partition}")) for partition in range(8))
+
+
+def test_the_service_keeps_counts_and_tells_of_letters_and_of_who_sent_an_event(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    database = write_database(tmp_path / "c.mmdb", {"2.0.0.0/8": {"country": {"iso_code": "FR"}}})
+    settings = {"INLAY_REDIS_URL": server.url, "INLAY_API_KEYS": "k", "INLAY_GEOIP": str(database)}
+    app = create(api_settings({**settings, "INLAY_DEAD_LETTERS_BYTES": "40"}))
+    bodies = (
+        msgspec.json.encode({**GOOD, "price": -1}),
+        b"no JSON",
+        b"nor this",
+        encoded(properties={"ip": "2.0.0.2"}),
+    )
+
+    async def call() -> str:
+        transport = httpx.ASGITransport(app, client=("2.0.0.1", 1))
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://api", headers={"X-Api-Key": "k"}) as client,
+        ):
+            for body in bodies:
+                await client.post("/v1/events", content=body)
+            phone = {"Origin": "https://s", "User-Agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X)"}
+            await client.post("/v1/events", content=encoded(event_id="e2"), headers=phone)
+            return (await client.get("/metrics")).text
+
+    metrics = asyncio.run(call())
+    for line in (
+        'inlay_dead_letters{kind="format"} 2.0', 'inlay_dead_letters{kind="schema"} 0.0',
+        'inlay_dead_letters_written_total{kind="schema"} 1.0', 'inlay_dead_letters_dropped_total{cause="bytes"} 1.0',
+        "inlay_dead_letters_replayed_total 0.0", "inlay_dead_letters_bytes 15.0",
+    ):  # fmt: skip
+        assert line in metrics
+    found = {event["event_id"]: event for event in stream(server)}
+    assert (found["e1"]["country"], found["e1"]["properties"], found["e1"].get("device")) == ("FR", {}, None)
+    assert (found["e2"]["country"], found["e2"]["device"]) == ("FR", "mobile")
+    account(server, DeadLetters("dead_letters", 9))

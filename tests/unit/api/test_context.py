@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,6 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
-from mmdb_writer import MMDBWriter
-from netaddr import IPSet
 from prometheus_client import REGISTRY
 
 from api.collect import Collector, routes
@@ -24,6 +22,7 @@ from dataflows.connectors.letters import DeadLetters
 from dataflows.enrichments.device import device_of
 from dataflows.events import MAX_EVENT_BYTES, MINUTE, Event, parse
 from dataflows.settings import SettingError
+from tests.countries import write_database
 from tests.given import NOW, events, raw
 
 BROWSER = {"origin": "https://shop.example"}
@@ -35,16 +34,6 @@ NETWORKS = {
     "6.0.0.0/8": {"continent": {"code": "EU"}},
     "7.0.0.0/8": {"country": {"iso_code": "<script>"}},
 }
-
-
-def write_database(path: Path, networks: Mapping[str, Any]) -> Path:
-    """A database as MaxMind's are; it takes the place of the one before at once."""
-    writer = MMDBWriter(ip_version=6, ipv4_compatible=True, database_type="GeoLite2-Country")
-    for network, content in networks.items():
-        writer.insert_network(IPSet([network]), content)
-    writer.to_db_file(str(path.with_suffix(".new")))
-    path.with_suffix(".new").replace(path)
-    return path
 
 
 @pytest.fixture(scope="module")
