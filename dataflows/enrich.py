@@ -91,14 +91,13 @@ def enrich(
 
 def _added(event: Event, found: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that change, by what was found; what the event says itself stays."""
-    inside = {name[11:]: value for name, value in found.items() if name.startswith("properties.")}
-    added = {
-        name: value
-        for name, value in found.items()
-        if not name.startswith("properties.") and getattr(event, name) is None
-    }
-    if inside.keys() - event.properties.keys():
-        added["properties"] = inside | event.properties
+    added: dict[str, Any] = {}
+    for name, value in found.items():
+        if name == "properties":
+            if not value.keys() <= event.properties.keys():
+                added[name] = value | event.properties
+        elif getattr(event, name) is None:
+            added[name] = value
     return added
 
 

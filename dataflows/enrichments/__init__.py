@@ -1,8 +1,8 @@
 """What can be read out of an event itself and put beside it, one file a source; a new one is a file and a line here.
 
-A source reads the event alone, without clock or I/O, and gives the fields to add, of the event or as
-`properties.name`, or None. What the event says itself always stays. Texts are cut before they are looked at, so that
-the cost of one is bounded. Each says what it reads, so that the many events without it cost next to nothing.
+A source reads the event alone, without clock or I/O, and gives the fields to add, those inside `properties` as a
+dictionary of their own, or None. What the event says itself always stays. Texts are cut before they are looked at, so
+that the cost of one is bounded. Each says what it reads, so that the many events without it cost next to nothing.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def find(event: Event) -> dict[str, Any] | None:
         words = _words((_SEGMENT[name], each) for name, each in campaign.items() if name in _SEGMENT)
     else:
         return None
-    found: dict[str, Any] = {f"properties.{name}": word for name, word in words.items()}
+    found: dict[str, Any] = {"properties": words}
     if campaign_id := words.get("utm_id") or words.get("utm_campaign"):
         found["campaign_id"] = campaign_id
     return found

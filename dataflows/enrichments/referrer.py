@@ -91,9 +91,9 @@ def find(event: Event) -> dict[str, Any] | None:
         return None
     url = event.url or inside(event, "url", "page", "url")
     if host == _host(url):
-        return {"properties.referrer_kind": "internal"}
+        return {"properties": {"referrer_kind": "internal"}}
     kind, name = site_of(host)
-    return {"properties.referrer_kind": kind, "properties.referrer_name": name}
+    return {"properties": {"referrer_kind": kind, "referrer_name": name}}
 
 
 @lru_cache(maxsize=4096)
