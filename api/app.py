@@ -72,7 +72,6 @@ def create(settings: ApiSettings) -> FastAPI:
         await keeper.aclose()
 
     app = FastAPI(title="Inlay", description=DESCRIPTION, version="0.1.0", lifespan=lifespan)
-    app.add_middleware(KeepScope)
     problems.install(app)
     keyed = [Depends(Keys(settings.api_keys))]
     app.include_router(collect.routes(collector), dependencies=keyed)
@@ -80,4 +79,5 @@ def create(settings: ApiSettings) -> FastAPI:
     app.include_router(health.routes(features, partial(letters.counts, keeper)))
     if settings.demo:
         app.include_router(pages.routes(settings.api_keys[0]))
+    app.add_middleware(KeepScope)  # last, so that it is around whatever answers
     return app
