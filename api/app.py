@@ -22,7 +22,7 @@ from api.layout import SHIPPED, load_layouts
 from api.settings import ApiSettings
 from api.snapshot import Snapshot, keep_fresh, refresh
 from dataflows.connectors import open_publisher
-from dataflows.connectors.letters import open_letters
+from dataflows.connectors.letters import connect_keeper, open_letters
 from dataflows.enrichments.device import device_of
 
 DESCRIPTION = "Live, personal blocks for e-mail: events in, blocks out."
@@ -46,7 +46,7 @@ def create(settings: ApiSettings) -> FastAPI:
         settings.dead_letters_age,
         settings.dead_letters_bytes,
     )
-    keeper = connect(letters_address)
+    keeper = connect_keeper(letters_address)
     context = Context(
         settings.country_header,
         Countries(Path(settings.geoip)) if settings.geoip else None,

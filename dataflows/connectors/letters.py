@@ -14,6 +14,8 @@ from typing import Any, Final
 import msgspec
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from dataflows.connectors.letters_lua import NOTE, TAKE_OUT, WRITE
 from dataflows.events import Refused, to_rfc3339
@@ -161,6 +163,18 @@ def open_letters(
     """The address of the Redis in `redis://host:port/db?stream=<name>`, and the dead letters kept there."""
     address, query = split_query(url)
     return address, DeadLetters(query.get("stream", "dead_letters"), keep, keep_seconds, keep_bytes)
+
+
+def connect_keeper(address: str) -> redis.asyncio.Redis:
+    """A client that writes letters from an event loop: an answer within seconds, or none.
+
+    It never tries again by itself: a letter that was written and not answered would be written twice.
+    """
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        address, protocol=2, max_connections=32, timeout=2, socket_timeout=2, socket_connect_timeout=1,
+        health_check_interval=15, retry=Retry(NoBackoff(), 0),
+    )  # fmt: skip
+    return redis.asyncio.Redis(connection_pool=pool)
 
 
 def _letter(letter_id: bytes, fields: dict[bytes, bytes], attempts: bytes | None) -> DeadLetter:

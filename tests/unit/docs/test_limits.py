@@ -14,6 +14,7 @@ from redis.retry import Retry
 from api.breaker import PAUSE
 from api.features import connect as connect_features
 from api.snapshot import REFRESH_SECONDS
+from dataflows.connectors.letters import connect_keeper
 from dataflows.connectors.redis_streams import connect
 from dataflows.settings import SETTINGS
 
@@ -68,6 +69,13 @@ def test_calls_to_redis_wait_and_try_again_as_the_page_says() -> None:
     said = f"{tries} times, pauses from {backoff._base:g} s doubling to {backoff._cap:g} s, with jitter"
     waits = f"{kwargs['socket_connect_timeout']} s to connect, {kwargs['socket_timeout']} s for an answer"
     assert f"| {waits} | {said} |" in PAGE
+
+
+def test_what_is_refused_at_the_door_is_kept_as_the_page_says() -> None:
+    pool = connect_keeper("redis://127.0.0.1:1/0").connection_pool
+    assert pauses(pool.connection_kwargs["retry"])[0] == 0
+    waits = f"{pool.timeout} s for a connection, {pool.connection_kwargs['socket_timeout']} s for an answer"
+    assert f"| API → dead letters | {waits} | never: a letter" in PAGE
 
 
 def test_calls_for_features_wait_and_try_again_as_the_page_says() -> None:
