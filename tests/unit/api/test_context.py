@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from api.collect import Collector, routes
+from api.collect import Collector
 from api.context import Context, KeepScope, Person
 from api.geoip import LOOK_SECONDS, Countries
 from dataflows.connectors.letters import DeadLetters
@@ -179,14 +179,19 @@ def test_each_request_tells_of_its_own_person(database: Path) -> None:
     context = Context("", Countries(database), device_of)
     letters: Any = DeadLetters("letters", 1)
     none: Any = None
-    app.include_router(routes(Collector(stream, letters, none, MINUTE, lambda: NOW, context.complete)))
+    collector = Collector(stream, letters, none, MINUTE, lambda: NOW, context.complete)
+
+    @app.post("/events", status_code=202)
+    async def take(request: Request) -> None:
+        await collector.collect((await request.body()).splitlines())
+
     app.add_middleware(KeepScope)
 
     async def post(number: int, address: str, headers: dict[str, str]) -> None:
         transport = httpx.ASGITransport(app, client=(address, 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-            body = b"[" + raw(event_id=f"{number}") + b"," + raw(event_id=f"{number}b") + b"]"
-            assert (await client.post("/v1/events", content=body, headers=headers)).status_code == 202
+            body = raw(event_id=f"{number}") + b"\n" + raw(event_id=f"{number}b")
+            assert (await client.post("/events", content=body, headers=headers)).status_code == 202
 
     async def all_at_once() -> None:
         phone = {"Origin": "https://shop.example", "User-Agent": PHONE}

@@ -138,6 +138,13 @@ def test_an_array_comes_to_what_its_events_come_to_one_by_one(originals: list[by
         assert not found.leaves
 
 
+def test_what_is_refused_after_a_patch_is_kept_as_it_came() -> None:
+    worse = load_patch('[{"op": "add", "path": "/price", "value": -1}]')
+    for original in (raw(), b"[" + raw() + b"]"):
+        (refused,) = Judge(NOW, 0, worse)(a_letter(original)).refused
+        assert (refused.field, refused.original) == ("price", raw())
+
+
 def test_a_history_keeps_its_first_attempt_and_the_latest_ones() -> None:
     attempts: tuple[Attempt, ...] = ()
     for number in range(100):
