@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import redis
@@ -13,16 +14,19 @@ from fastapi import Depends, FastAPI
 
 from api import calls, collect, health, problems, script, serve, webhooks
 from api.access import Keys
+from api.context import Context, KeepScope
 from api.demo import pages
 from api.door import Door
 from api.features import OnlineFeatures, connect
+from api.geoip import Countries
 from api.layout import SHIPPED, load_layouts
 from api.publish import Bounded, Spooled
 from api.settings import ApiSettings
 from api.snapshot import Snapshot, keep_fresh, refresh
 from api.spool import Spool
 from dataflows.connectors import Publisher, open_publisher
-from dataflows.connectors.letters import open_letters
+from dataflows.connectors.letters import connect_keeper, open_letters
+from dataflows.enrichments.device import device_of
 
 DESCRIPTION = "Live, personal blocks for e-mail: events in, blocks out."
 
@@ -39,9 +43,21 @@ def create(settings: ApiSettings) -> FastAPI:
     layouts = load_layouts(Path(settings.layouts) if settings.layouts else SHIPPED)
     server = serve.BlockServer(features, snapshot, layouts, settings.deadline)
     publisher = _publisher(settings)
-    letters_address, letters = open_letters(settings.dead_letters_url, settings.dead_letters_keep)
-    keeper = connect(letters_address)
-    collector = collect.Collector(publisher, letters, keeper, round(settings.max_skew * 1_000_000))
+    letters_address, letters = open_letters(
+        settings.dead_letters_url,
+        settings.dead_letters_keep,
+        settings.dead_letters_age,
+        settings.dead_letters_bytes,
+    )
+    keeper = connect_keeper(letters_address)
+    context = Context(
+        settings.country_header,
+        Countries(Path(settings.geoip)) if settings.geoip else None,
+        device_of if (knows_devices := "device" in settings.enrich) else None,
+    )
+    collector = collect.Collector(
+        publisher, letters, keeper, round(settings.max_skew * 1_000_000), complete=context.complete
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -52,7 +68,9 @@ def create(settings: ApiSettings) -> FastAPI:
         refreshing = asyncio.create_task(keep_fresh(snapshot, features))
         gc.collect()
         gc.freeze()  # a full collection of what Feast's modules hold takes 100 ms: leave it out for good
+        warming = asyncio.create_task(asyncio.to_thread(device_of, "Mozilla/5.0" if knows_devices else ""))
         yield
+        await warming
         refreshing.cancel()
         await features.close()
         await publisher.close()
@@ -64,9 +82,10 @@ def create(settings: ApiSettings) -> FastAPI:
     install_door(app, collector, Keys((*settings.api_keys, *settings.write_keys)), settings)
     app.include_router(serve.routes(server, features), dependencies=keyed)
     app.include_router(webhooks.routes(webhooks.Hooks(collector, settings.webhooks)))
-    app.include_router(health.routes(features))
+    app.include_router(health.routes(features, partial(letters.counts, keeper)))
     if settings.demo:
         app.include_router(pages.routes(settings.api_keys[0]))
+    app.add_middleware(KeepScope)  # last, so that it is around whatever answers
     return app
 
 

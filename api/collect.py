@@ -71,6 +71,7 @@ class Collector:
         client: the Redis that keeps them.
         max_skew: microseconds an event may lie in the future.
         clock: microseconds since 1970, now.
+        complete: what puts into the bytes of a good event what its request tells.
     """
 
     def __init__(
@@ -80,7 +81,9 @@ class Collector:
         client: redis.asyncio.Redis,
         max_skew: int,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+        complete: Callable[[bytes, Event], bytes] = lambda raw, event: raw,
     ) -> None:
+        self._complete = complete
         self._publisher, self._letters, self._client = publisher, letters, client
         self._max_skew, self.now = max_skew, clock
 
@@ -100,7 +103,7 @@ class Collector:
         for index, raw in enumerate(raws):
             each = raw if isinstance(raw, Refused) else parse(raw, now, max_skew=self._max_skew, stage="collect")
             if isinstance(each, Event):
-                good.append((partition_of(each.key, partitions), raw))  # type: ignore[arg-type]  # bytes by now
+                good.append((partition_of(each.key, partitions), self._complete(raw, each)))  # type: ignore[arg-type]
             else:
                 refused.append((index, each))
         if refused:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 
 import redis
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 
 from api.features import OnlineFeatures
+from dataflows.connectors.letters import LetterCounts
 
 FLOWS = ("people", "items")
 
 
-def routes(features: OnlineFeatures) -> APIRouter:
+def routes(features: OnlineFeatures, letters: Callable[[], Awaitable[LetterCounts]]) -> APIRouter:
     """The routes that machines ask; none needs a key."""
     router = APIRouter(tags=["health"])
 
@@ -40,6 +44,8 @@ def routes(features: OnlineFeatures) -> APIRouter:
         """What this process counts, and the flows' accounts: every event received has one outcome."""
         accounts = CollectorRegistry()
         accounts.register(_Accounts({flow: await _outcomes(features, flow) for flow in FLOWS}))
+        with contextlib.suppress(redis.RedisError, OSError):  # a scrape without them is better than none
+            accounts.register(_Letters(await letters()))
         return Response(generate_latest(REGISTRY) + generate_latest(accounts), media_type=CONTENT_TYPE_LATEST)
 
     return router
@@ -70,3 +76,24 @@ class _Accounts:
                 else:
                     outcomes.add_metric([flow, name], number)
         return [received, outcomes]
+
+
+class _Letters:
+    """The dead letters as they stand, by the kind of reason."""
+
+    def __init__(self, counts: LetterCounts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterable[Metric]:
+        counts = self._counts
+        kept = GaugeMetricFamily("inlay_dead_letters", "dead letters kept, by the kind of reason", labels=["kind"])
+        written = CounterMetricFamily("inlay_dead_letters_written", "dead letters, over all time", labels=["kind"])
+        dropped = CounterMetricFamily(
+            "inlay_dead_letters_dropped", "dead letters given up, by the bound: age, number, bytes", labels=["cause"]
+        )
+        for family, numbers in ((kept, counts.kept), (written, counts.written), (dropped, counts.dropped)):
+            for name, number in numbers.items():
+                family.add_metric([name], number)
+        replayed = CounterMetricFamily("inlay_dead_letters_replayed", "dead letters sent again", value=counts.replayed)
+        held = GaugeMetricFamily("inlay_dead_letters_bytes", "original bytes all dead letters hold", value=counts.bytes)
+        return [kept, written, dropped, replayed, held]

@@ -20,6 +20,7 @@ WEBHOOKS: Final = Counter(
 BLOCKS: Final = Counter("inlay_blocks", "blocks answered, by kind and by the rung that answered", ("block", "source"))
 DEGRADED: Final = Counter("inlay_degraded_answers", "answers made without the online store, by reason", ("reason",))
 UNREADABLE: Final = Counter("inlay_unreadable_values", "features in the online store that hold something else")
+CONTEXT_FAILED: Final = Counter("inlay_context_failed", "countries and devices of requests not found out", ("field",))
 BLOCKS_SECONDS: Final = Histogram(
     "inlay_blocks_seconds", "seconds to answer a request for blocks",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.07, 0.1, 0.25, 0.5, 1),

@@ -17,6 +17,8 @@ class ApiSettings(Struct, frozen=True):
     stream_url: str
     dead_letters_url: str
     dead_letters_keep: int
+    dead_letters_age: float
+    dead_letters_bytes: int
     max_skew: float
     host: str
     port: int
@@ -30,6 +32,9 @@ class ApiSettings(Struct, frozen=True):
     spool_mb: int
     deadline: float
     layouts: str
+    enrich: tuple[str, ...]
+    country_header: str
+    geoip: str
     demo: bool
 
 

@@ -177,6 +177,7 @@ def _builds(
             look_up=CatalogueFacts(client, monotonic),
             aggregate=lambda: Aggregate(fold_people(committed, history=True), clock, alive=alive),
             gate=gates["people"],
+            complete=people.make_complete(settings),
         ),
     }
 

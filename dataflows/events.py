@@ -39,7 +39,10 @@ Outcome: TypeAlias = Literal["applied", "duplicate", "late", "refused"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("applied", "duplicate", "late", "refused")
 """Every event received has exactly one of these, and their counts add up to what was received."""
 
-RefusalKind: TypeAlias = Literal["format", "schema", "size", "time", "signature", "gate"]
+RefusalKind: TypeAlias = Literal["format", "schema", "size", "time", "signature", "enrichment", "gate"]
+REFUSAL_KINDS: Final[tuple[RefusalKind, ...]] = get_args(RefusalKind)
+"""No JSON; no event; too large; a time that cannot be; not proven who sent it; a strict enrichment failed; a row held
+back."""
 
 Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
 Text: TypeAlias = Annotated[str, Meta(max_length=4096)]

@@ -8,6 +8,10 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 EVENTS: Final = Counter("inlay_events", "events by outcome: applied, duplicate, late, refused", ("flow", "outcome"))
 RECEIVED: Final = Counter("inlay_events_received", "events received; the outcomes add up to it", ("flow",))
+REFUSED: Final = Counter(
+    "inlay_refused", "refused events, and rows held back, by the step and the kind of reason", ("flow", "stage", "kind")
+)
+ENRICHMENTS_FAILED: Final = Counter("inlay_enrichments_failed", "enrichments that failed, by name", ("enrichment",))
 ROWS: Final = Counter("inlay_rows", "rows by outcome: stored, quarantined, forgotten", ("flow", "entity", "outcome"))
 STEP_SECONDS: Final = Histogram(
     "inlay_step_seconds", "seconds a step took for a micro-batch", ("flow", "step"),

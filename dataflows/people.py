@@ -17,7 +17,8 @@ from dataflows.aggregate import Aggregate, DueSet
 from dataflows.aggregate_people import FoldPeople, Partition
 from dataflows.aggregates.people import User
 from dataflows.derived import open_derived, silence
-from dataflows.enrich import LookUp, enrich
+from dataflows.enrich import Complete, LookUp, enrich
+from dataflows.enrichments import EnrichmentError, open_sources
 from dataflows.events import DAY, SECOND
 from dataflows.gate import Gate
 from dataflows.identities import Identities
@@ -25,7 +26,7 @@ from dataflows.inbox import Inbox
 from dataflows.population import Population, population_counts
 from dataflows.redis_memory import advice
 from dataflows.settings import FlowSettings, flow_settings
-from dataflows.stages import Aggregated, Enriched, Received
+from dataflows.stages import Aggregated, Enriched, Received, Validated
 from dataflows.state import CatalogueFacts, user_states, user_table
 from dataflows.validate import Validate
 from dataflows.wiring import wire
@@ -41,12 +42,13 @@ def build(
     look_up: LookUp,
     aggregate: Callable[[], Aggregate[Enriched]],
     gate: Gate,
+    complete: Callable[[Validated], Validated] = lambda batch: batch,
 ) -> Dataflow:
     """The pipeline between its edges: whatever the stream and the store are, this is what happens in between."""
     flow = Dataflow("people")
     batches = op.input("receive", flow, received)
     validated = op.map("validate", batches, validate)
-    enriched = op.flat_map_batch("enrich", validated, lambda several: enrich(several, look_up))
+    enriched = op.flat_map_batch("enrich", validated, lambda several: enrich(several, look_up, complete))
     keyed = op.key_on("partition", enriched, lambda each: str(each.batch.partition))
     aggregated = op.stateful_batch("aggregate", keyed, lambda _: aggregate())
     gated = op.flat_map_batch("gate", op.key_rm("rows", aggregated), gate)
@@ -92,6 +94,18 @@ def folds(client: redis.Redis, settings: FlowSettings, partitions: int) -> Calla
     return make
 
 
+def make_complete(settings: FlowSettings) -> Complete:
+    """What fills in events, by the settings.
+
+    Raises:
+        EnrichmentError: they name one that there is not, or that is strict and not used.
+    """
+    sources = open_sources(settings.enrich)
+    if unused := set(settings.enrich_strict) - sources.keys():
+        raise EnrichmentError(f"INLAY_ENRICH_STRICT names {min(unused)!r}, which is not in INLAY_ENRICH")
+    return Complete(sources, settings.enrich_strict)
+
+
 def flow() -> Dataflow:
     """The flow on the configured stream, owning the configured partitions."""
     settings = flow_settings(os.environ)
@@ -106,4 +120,5 @@ def flow() -> Dataflow:
         look_up=CatalogueFacts(wiring.client, time.monotonic),
         aggregate=lambda: Aggregate(fold(wiring.committed), wiring.clock, alive=wiring.receive.lease.renew),
         gate=wiring.gate,
+        complete=make_complete(settings),
     )

@@ -38,6 +38,8 @@ SETTINGS: Final = (
         "INLAY_DEAD_LETTERS_URL", str, "", "where refused events go; empty: `<INLAY_REDIS_URL>?stream=dead_letters`"
     ),
     Setting("INLAY_DEAD_LETTERS_KEEP", int, "100000", "how many dead letters are kept, newest first"),
+    Setting("INLAY_DEAD_LETTERS_AGE", float, "2592000", "seconds a dead letter is kept; 0: for ever"),
+    Setting("INLAY_DEAD_LETTERS_BYTES", int, "268435456", "original bytes all dead letters may hold; 0: any number"),
     Setting("INLAY_DERIVED_URL", str, "", "derived events; empty: `<INLAY_REDIS_URL>?stream=derived&partitions=8`"),
     Setting("INLAY_CART_IDLE", float, "3600", "seconds without a change after which a cart is abandoned"),
     Setting("INLAY_PARTITIONS", "range", "", "the partitions this process owns, such as `0-3` or `0,2`; empty: all"),
@@ -52,6 +54,15 @@ SETTINGS: Final = (
         "INLAY_LEASE", float, "10", "seconds after which the partitions of a process that went silent may be taken"
     ),
     Setting("INLAY_REFUSED_RUN", int, "10000", "refused events in a row that stop a flow"),
+    Setting(
+        "INLAY_REFUSED_SHARE", float, "0.95", "share of refused events a flow puts up with; 1: only a row stops it"
+    ),
+    Setting(
+        "INLAY_ENRICH", "words", "campaign,referrer,device", "what is filled in from an event itself; `none`: nothing"
+    ),
+    Setting("INLAY_ENRICH_STRICT", "words", "", "those of them whose failure refuses the event"),
+    Setting("INLAY_COUNTRY_HEADER", str, "", "request header of a browser's country, such as `CF-IPCountry`"),
+    Setting("INLAY_GEOIP", str, "", "file in MaxMind's format that knows countries of addresses"),
     Setting("INLAY_STREAM_KEEP", float, "86400", "seconds the stream is kept after every flow has read it"),
     Setting("INLAY_METRICS_PORT", int, "0", "loopback port of a flow's `/metrics`; 0: none"),
     Setting("INLAY_HOST", str, "127.0.0.1", "address the API listens on"),
@@ -79,6 +90,8 @@ class FlowSettings(Struct, frozen=True):
     stream_url: str
     dead_letters_url: str
     dead_letters_keep: int
+    dead_letters_age: float
+    dead_letters_bytes: int
     derived_url: str
     cart_idle: float
     partitions: tuple[int, ...]
@@ -91,6 +104,9 @@ class FlowSettings(Struct, frozen=True):
     seen_events: int
     lease: float
     refused_run: int
+    refused_share: float
+    enrich: tuple[str, ...]
+    enrich_strict: tuple[str, ...]
     stream_keep: float
     metrics_port: int
 

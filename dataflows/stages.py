@@ -16,12 +16,22 @@ Received = Records
 
 
 class Validated(NamedTuple):
-    """The events that can be read, the ones that were refused, and the highest offset among both; -1 if it is empty."""
+    """The events that can be read, the ones that were refused, and the highest offset among both; -1 if it is empty.
+
+    `received` is what they were read from, where a later step may have to refuse one of them.
+    """
 
     partition: int
     offset: int
     events: list[Placed]
     refused: list[tuple[int, Refused]]
+    received: Received | None = None
+
+    def original(self, offset: int) -> bytes:
+        """The bytes that were received at an offset of it."""
+        if self.received is None:
+            return b""
+        return self.received.values[self.received.offsets.index(offset)]
 
 
 class Enriched(NamedTuple):

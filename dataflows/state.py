@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
@@ -9,8 +10,9 @@ from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 import redis
 
 from dataflows.aggregates.people import Fact, User
+from dataflows.metrics import ENRICHMENTS_FAILED
 from dataflows.transaction import ask
-from feature_repo.layout import ITEM, USER, EntityLayout, read_stamp
+from feature_repo.layout import ITEM, USER, EntityLayout, UnreadableValue, read_stamp
 
 State = TypeVar("State")
 Packed = TypeVar("Packed")
@@ -164,6 +166,11 @@ class CatalogueFacts:
         return {item_id: self._facts[item_id][1] for item_id in item_ids}
 
     def _fact(self, found: list[Any], now: float) -> tuple[float, Fact]:
-        category, price = (column.read(raw) for column, raw in zip(self._columns, found, strict=True))
+        try:
+            category, price = (column.read(raw) for column, raw in zip(self._columns, found, strict=True))
+        except UnreadableValue as error:  # somebody else wrote there: the items flow will write it anew
+            ENRICHMENTS_FAILED.labels("catalogue").inc()
+            logging.getLogger(__name__).warning("%s", error)
+            category = price = None
         known = category is not None or price is not None
         return now + (FOUND_FOR if known else MISSING_FOR), Fact(category, price)

@@ -15,9 +15,9 @@ import redis
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from dataflows.connectors.letters import DeadLetters
-from dataflows.events import OUTCOMES
+from dataflows.events import MINUTE, OUTCOMES
 from dataflows.lease import Lease
-from dataflows.metrics import COMMITTED_AT, EVENTS, RECEIVED, ROWS, STEP_SECONDS
+from dataflows.metrics import COMMITTED_AT, EVENTS, RECEIVED, REFUSED, ROWS, STEP_SECONDS
 from dataflows.stages import Aggregated, Row
 from dataflows.transaction import GuardChanged, Transaction
 from feature_repo.layout import LAYOUTS
@@ -49,6 +49,7 @@ class Store:
     ) -> None:
         self._client, self._flow, self._lease = client, flow, lease
         self._dead_letters, self._clock, self._layouts = dead_letters, clock, layouts
+        self._tidy_at = 0
         self._offsets_key, self._outcomes_key = OFFSETS_KEY.format(flow), OUTCOMES_KEY.format(flow)
 
     def commit(self, *batches: Aggregated) -> None:
@@ -101,6 +102,9 @@ class Store:
         now = self._clock()
         for partition, offset, refused in batch.refused:
             add(*self._dead_letters.command(self._flow, refused, now, f"{partition}/{offset}"))
+        if now >= self._tidy_at:
+            self._tidy_at = now + MINUTE
+            add(*self._dead_letters.tidy_command(now))
         for row, rule in batch.quarantined:
             add(*self._dead_letters.row_command(self._flow, row.key, rule, _original(row), now))
         for outcome, number in batch.outcomes.items():
@@ -119,6 +123,9 @@ class Store:
             ROWS.labels(self._flow, entity, "stored").inc(number)
         for row, _ in batch.quarantined:
             ROWS.labels(self._flow, row.entity, "quarantined").inc()
+            REFUSED.labels(self._flow, "gate", "gate").inc()
+        for _, _, refused in batch.refused:
+            REFUSED.labels(self._flow, refused.stage, refused.kind).inc()
         for entity, _ in batch.forgotten:
             ROWS.labels(self._flow, entity, "forgotten").inc()
         COMMITTED_AT.labels(self._flow).set(self._clock() / 1_000_000)

@@ -19,12 +19,15 @@ class Validate:
     Args:
         clock: microseconds since 1970, now.
         max_skew: microseconds an event may lie in the future.
-        refused_run: how many refused events in a row stop the flow.
+        refused_run: how many refused events in a row stop the flow, or that many beyond their share.
+        refused_share: the share of refused events that is put up with; from 1 on only a row of them stops the flow.
     """
 
-    def __init__(self, clock: Callable[[], int], max_skew: int, refused_run: int) -> None:
+    def __init__(self, clock: Callable[[], int], max_skew: int, refused_run: int, refused_share: float = 1.0) -> None:
         self._clock, self._max_skew, self._refused_run = clock, max_skew, refused_run
-        self._run = 0
+        self._share = refused_share
+        self._makes_good = refused_share / (1 - refused_share) if refused_share < 1 else float("inf")
+        self._row, self._excess = 0, 0.0
 
     def __call__(self, batch: Received) -> Validated:
         """The micro-batch judged.
@@ -36,11 +39,9 @@ class Validate:
         judged = [parse(raw, now, max_skew=max_skew) for raw in batch.values]
         last = batch.offsets[-1] if batch.offsets else -1
         if Refused not in set(map(type, judged)):
-            if judged:
-                self._run = 0
-            return Validated(
-                batch.partition, last, cast("list[Placed]", list(zip(batch.offsets, judged, strict=True))), []
-            )
+            self._forgive(len(judged))
+            placed = cast("list[Placed]", list(zip(batch.offsets, judged, strict=True)))
+            return Validated(batch.partition, last, placed, [], batch if judged else None)
         events: list[Placed] = []
         refused: list[tuple[int, Refused]] = []
         for offset, each in zip(batch.offsets, judged, strict=True):
@@ -49,13 +50,23 @@ class Validate:
                 self._count(each)
             else:
                 events.append((offset, each))
-                self._run = 0
-        return Validated(batch.partition, last, events, refused)
+                self._forgive(1)
+        return Validated(batch.partition, last, events, refused, batch)
+
+    def _forgive(self, good: int) -> None:
+        if good and self._excess:
+            self._row = 0
+            self._excess = max(0.0, self._excess - good * self._makes_good)
 
     def _count(self, refused: Refused) -> None:
-        self._run += 1
-        if self._run >= self._refused_run:
-            raise TooManyRefused(
-                f"{self._run:,} events in a row were refused, the last because: {refused.reason}. "
-                "Mend their sender, or raise INLAY_REFUSED_RUN to let them go to the dead letters"
-            )
+        self._row += 1
+        self._excess += 1
+        if self._excess < self._refused_run:
+            return
+        what = f"{self._row:,} events in a row were refused"
+        if self._row < self._refused_run:
+            what = f"nearly everything is refused, {self._excess:,.0f} events beyond a share of {self._share:g}"
+        raise TooManyRefused(
+            f"{what}, the last because: {refused.reason}. "
+            "Mend their sender, or raise INLAY_REFUSED_RUN to let them go to the dead letters"
+        )

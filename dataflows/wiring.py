@@ -59,7 +59,12 @@ def open_edges(settings: FlowSettings) -> Edges:
     Raises:
         StreamError: no such stream, or the dead letters are in another Redis.
     """
-    address, dead_letters = open_letters(settings.dead_letters_url, settings.dead_letters_keep)
+    address, dead_letters = open_letters(
+        settings.dead_letters_url,
+        settings.dead_letters_keep,
+        settings.dead_letters_age,
+        settings.dead_letters_bytes,
+    )
     if address != split_query(settings.redis_url)[0]:
         raise StreamError("INLAY_DEAD_LETTERS_URL must be in the Redis of INLAY_REDIS_URL: both are one transaction")
     return Edges(connect(settings.redis_url), open_stream(settings.stream_url), dead_letters)
@@ -75,7 +80,7 @@ def make_gate(entities: Sequence[str]) -> Gate:
 
 def make_validate(settings: FlowSettings) -> Validate:
     """What judges records, by the settings and the clock."""
-    return Validate(clock, round(settings.max_skew * 1_000_000), settings.refused_run)
+    return Validate(clock, round(settings.max_skew * 1_000_000), settings.refused_run, settings.refused_share)
 
 
 class Wiring(Struct, frozen=True):

@@ -1,21 +1,40 @@
 """The dead-letter stream: what was refused, with stage, reason, field and the original bytes, kept in Redis.
 
 Both sides write it: the API what it refuses at the door, the flows what they refuse, in the transaction that commits
-the micro-batch, so that a refused event is there exactly once.
+the micro-batch, so that a refused event is there exactly once. It is kept for a time, up to a number of letters and of
+bytes; what is given up for one of these is counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha1
 from typing import Any, Final
 
 import msgspec
 import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
+from dataflows.connectors.letters_lua import NOTE, TAKE_OUT, WRITE
 from dataflows.events import Refused, to_rfc3339
 from dataflows.settings import split_query
 
 PAGE: Final = 500
+KEEP_SECONDS: Final = 30 * 86_400.0
+KEEP_BYTES: Final = 256 * 1024 * 1024
+MOST_ATTEMPTS: Final = 20
+"""A letter remembers its first attempts and the latest ones, up to this many."""
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """A replay that did not help: when (RFC 3339), and why the letter was refused again."""
+
+    at: str
+    kind: str
+    field: str
+    reason: str
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -30,6 +49,28 @@ class DeadLetter(msgspec.Struct, frozen=True):
     refused_at: str
     place: str
     original: bytes
+    attempts: tuple[Attempt, ...] = ()
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """A letter that was sent again, the bytes that went out for it (none if it was taken apart), and its history.
+
+    Should the flow refuse those bytes, the new letter goes on with the history.
+    """
+
+    letter_id: str
+    value: bytes = b""
+    attempts: tuple[Attempt, ...] = ()
+
+
+class LetterCounts(msgspec.Struct, frozen=True):
+    """What became of all letters ever: by kind those written and those still kept, by cause those given up."""
+
+    written: Mapping[str, int] = {}
+    kept: Mapping[str, int] = {}
+    dropped: Mapping[str, int] = {}
+    replayed: int = 0
+    bytes: int = 0
 
 
 class DeadLetters:
@@ -38,18 +79,29 @@ class DeadLetters:
     Args:
         name: of the Redis stream.
         keep: how many letters are kept; older ones are given up.
+        keep_seconds: how long a letter is kept; 0: for ever.
+        keep_bytes: how many original bytes are kept in all; 0: any number.
     """
 
-    def __init__(self, name: str, keep: int) -> None:
-        self.name, self._keep = name, keep
+    def __init__(self, name: str, keep: int, keep_seconds: float = KEEP_SECONDS, keep_bytes: int = KEEP_BYTES) -> None:
+        self.name = name
+        self._bounds = (keep, keep_bytes, round(keep_seconds * 1000))
+        self._attempts_key = f"{name}:attempts"
+        self._counts_key = f"{name}:counts"
+        self._keys = (4, name, self._counts_key, self._attempts_key, f"{name}:sent")
 
     def command(self, flow: str, refused: Refused, now: int, place: str = "") -> tuple[Any, ...]:
-        """The Redis command that keeps a refused event."""
+        """The Redis command that keeps a refused event, counts it, and holds the retention."""
         fields = {
             "flow": flow, "stage": refused.stage, "kind": refused.kind, "reason": refused.reason,
             "field": refused.field, "refused_at": to_rfc3339(now), "place": place, "original": refused.original,
         }  # fmt: skip
-        return "XADD", self.name, "MAXLEN", "~", self._keep, "*", *(part for pair in fields.items() for part in pair)
+        words = (part for pair in fields.items() for part in pair)
+        return "EVAL", WRITE, *self._keys, *self._bounds, now // 1000, refused.kind, *words
+
+    def tidy_command(self, now: int) -> tuple[Any, ...]:
+        """The Redis command that holds the retention where nothing is written."""
+        return "EVAL", WRITE, *self._keys, *self._bounds, now // 1000, ""
 
     def row_command(self, flow: str, key: str, rule: str, original: bytes, now: int) -> tuple[Any, ...]:
         """The Redis command that keeps a row that the gate held back."""
@@ -57,31 +109,95 @@ class DeadLetters:
         return self.command(flow, refused, now)
 
     def letters(self, client: redis.Redis) -> Iterator[DeadLetter]:
-        """All letters, oldest first."""
-        after = "-"
-        while page := client.xrange(self.name, min=after, count=PAGE):
-            for letter_id, fields in page:
-                yield _letter(letter_id, fields)
+        """All letters that there are at the start, oldest first; others may come and go meanwhile."""
+        newest: Any = client.xrevrange(self.name, count=1)
+        after, last = "-", newest[0][0] if newest else "+"
+        while page := client.xrange(self.name, min=after, max=last, count=PAGE):
+            attempts: Any = client.hmget(self._attempts_key, [letter_id for letter_id, _ in page])
+            for (letter_id, fields), tried in zip(page, attempts, strict=True):
+                yield _letter(letter_id, fields, tried)
             after = f"({page[-1][0].decode()}"
 
     def find(self, client: redis.Redis, letter_id: str) -> DeadLetter | None:
-        """The letter of that id."""
-        found: Any = client.xrange(self.name, min=letter_id, max=letter_id)
-        return _letter(*found[0]) if found else None
+        """The letter of that id; none also where that is no id."""
+        try:
+            found: Any = client.xrange(self.name, min=letter_id, max=letter_id)
+        except redis.ResponseError:
+            return None
+        if not found:
+            return None
+        attempts: Any = client.hget(self._attempts_key, found[0][0])
+        return _letter(found[0][0], found[0][1], attempts)
 
-    def drop(self, client: redis.Redis, letter_ids: Sequence[str]) -> None:
-        """Take letters out."""
-        if letter_ids:
-            client.xdel(self.name, *letter_ids)
+    def take_out_command(self, sent: Sequence[Sent]) -> tuple[Any, ...]:
+        """The Redis command that takes out letters that were sent again; it answers how many were still there."""
+        words = (part for each in sent for part in (each.letter_id, _digest(each.value), _encode(each.attempts)))
+        return "EVAL", TAKE_OUT, *self._keys, *words
+
+    def note_command(self, failed: Sequence[tuple[DeadLetter, Attempt]]) -> tuple[Any, ...]:
+        """The Redis command that adds to letters the attempt that failed."""
+        words = (
+            part for letter, attempt in failed for part in (letter.letter_id, _encode(longer(letter.attempts, attempt)))
+        )
+        return "EVAL", NOTE, *self._keys, *words
+
+    async def counts(self, client: redis.asyncio.Redis) -> LetterCounts:
+        """The counts as they stand.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        found: Any = await client.hgetall(self._counts_key)
+        return _counts({name.decode(): int(number) for name, number in found.items()})
 
 
-def open_letters(url: str, keep: int) -> tuple[str, DeadLetters]:
+def longer(attempts: tuple[Attempt, ...], attempt: Attempt) -> tuple[Attempt, ...]:
+    """A history with one attempt more; of a long one the first stays, since it says how it began."""
+    kept = attempts if len(attempts) < MOST_ATTEMPTS else (attempts[0], *attempts[2:])
+    return (*kept, attempt)
+
+
+def open_letters(
+    url: str, keep: int, keep_seconds: float = KEEP_SECONDS, keep_bytes: int = KEEP_BYTES
+) -> tuple[str, DeadLetters]:
     """The address of the Redis in `redis://host:port/db?stream=<name>`, and the dead letters kept there."""
     address, query = split_query(url)
-    return address, DeadLetters(query.get("stream", "dead_letters"), keep)
+    return address, DeadLetters(query.get("stream", "dead_letters"), keep, keep_seconds, keep_bytes)
 
 
-def _letter(letter_id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
+def connect_keeper(address: str) -> redis.asyncio.Redis:
+    """A client that writes letters from an event loop: an answer within seconds, or none.
+
+    It never tries again by itself: a letter that was written and not answered would be written twice.
+    """
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        address, protocol=2, max_connections=32, timeout=2, socket_timeout=2, socket_connect_timeout=1,
+        health_check_interval=15, retry=Retry(NoBackoff(), 0),
+    )  # fmt: skip
+    return redis.asyncio.Redis(connection_pool=pool)
+
+
+def _letter(letter_id: bytes, fields: dict[bytes, bytes], attempts: bytes | None) -> DeadLetter:
     words = {name.decode(): value for name, value in fields.items()}
     original = words.pop("original", b"")
-    return DeadLetter(letter_id.decode(), original=original, **{name: value.decode() for name, value in words.items()})
+    tried = _decode(attempts) if attempts else ()
+    texts = {name: value.decode() for name, value in words.items()}
+    return DeadLetter(letter_id.decode(), original=original, attempts=tried, **texts)
+
+
+def _counts(found: Mapping[str, int]) -> LetterCounts:
+    def named(head: str) -> dict[str, int]:
+        return {name.removeprefix(head): number for name, number in found.items() if name.startswith(head)}
+
+    return LetterCounts(
+        named("written:"), named("kept:"), named("dropped:"), found.get("replayed", 0), found.get("bytes", 0)
+    )
+
+
+def _digest(value: bytes) -> str:
+    """As Redis computes it; it recognises, and protects nothing."""
+    return sha1(value, usedforsecurity=False).hexdigest() if value else ""
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(tuple[Attempt, ...]).decode

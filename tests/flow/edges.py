@@ -20,7 +20,7 @@ import dataflows.items
 import dataflows.people
 from dataflows.aggregate import Aggregate
 from dataflows.gate import Gate
-from dataflows.stages import Aggregated, Received
+from dataflows.stages import Aggregated, Received, Validated
 from tests.given import FACTS
 from tests.unit.dataflows.doubles import MANY, Committed, Items, People
 
@@ -81,7 +81,13 @@ class Broken:
 
 
 def people(
-    committed: Committed, clock: Callable[[], int], *, verdict: Any = None, idle: bool = False, capacity: int = MANY
+    committed: Committed,
+    clock: Callable[[], int],
+    *,
+    verdict: Any = None,
+    idle: bool = False,
+    capacity: int = MANY,
+    complete: Callable[[Validated], Validated] = lambda batch: batch,
 ) -> Process:
     """A process of the people flow; with `idle`, its timers are due all the time."""
     parts = People(committed, clock, capacity=capacity)
@@ -94,6 +100,7 @@ def people(
         look_up=lambda item_ids: {item_id: fact for item_id, fact in FACTS.items() if item_id in item_ids},
         aggregate=lambda: Aggregate(next(folds), clock, wall),
         gate=Gate({"user": verdict or NoneBroken()}, {"user": verdict or NoneBroken()}),
+        complete=complete,
     )
 
 

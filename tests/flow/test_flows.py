@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 
 from dataflows.aggregates.people import User
+from dataflows.enrich import Complete
+from dataflows.enrichments import Source
 from dataflows.events import HOUR, Event
 from dataflows.stages import Received
 from feature_repo.layout import LAYOUTS
@@ -124,6 +126,28 @@ def test_what_is_refused_is_kept_once_with_its_place() -> None:
     run(items(committed, Clock()), in_batches(1, stream, [2, 2]), CommittedSink(committed))
     assert committed.letters == []
     assert committed.outcomes == {"applied": 2, "refused": 3}
+
+
+def test_an_enrichment_that_fails_costs_its_event_only_where_it_is_strict_and_the_counts_add_up_all_the_same() -> None:
+    def failing(event: Event) -> Mapping[str, Any]:
+        if event.event_id == "e2":
+            raise OSError("gone")
+        return {"country": "FR"}
+
+    sources = {"there": Source(failing, "/")}
+    stream = [raw(event_id=f"e{number}", user_id=f"u{number}", url="/") for number in (1, 2, 3)]
+    for strict, outcomes, countries in (
+        ((), {"applied": 3}, {"u1": "FR", "u2": None, "u3": "FR"}),
+        (("there",), {"applied": 2, "refused": 1}, {"u1": "FR", "u3": "FR"}),
+    ):
+        committed, complete = Committed(), Complete(sources, strict)
+        for _ in range(2):
+            process = people(committed, Clock(), complete=complete)
+            run(process, in_batches(1, stream, [2]), CommittedSink(committed))
+        assert committed.outcomes == outcomes
+        assert committed.received == 3
+        assert committed.letters == ([(1, 1)] if strict else [])
+        assert {key: row.get("country") for (_, key), row in committed.values().items()} == countries
 
 
 @FLOWS

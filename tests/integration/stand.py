@@ -91,13 +91,13 @@ class Stand:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("INLAY_")}
         return kept | {"INLAY_REDIS_URL": self.url} | self._settings
 
-    def start(self, flow: str, *, wait: bool = True) -> None:
-        """Start a flow; waits until it owns its partitions, if told to."""
+    def start(self, flow: str, *, wait: bool = True, more: Mapping[str, str] | None = None) -> None:
+        """Start a flow, with `more` settings of its own; waits until it owns its partitions, if told to."""
         if self._forked:
             log = self._new(flow)
-            self._processes[flow] = ForkedFlow(flow, self.environment, log)
+            self._processes[flow] = ForkedFlow(flow, self.environment | dict(more or {}), log)
         else:
-            self._spawn(flow, sys.executable, "-m", "bytewax.run", f"dataflows.{flow}")
+            self._spawn(flow, sys.executable, "-m", "bytewax.run", f"dataflows.{flow}", more=more)
         if wait:
             self.wait_until_owner(flow)
 

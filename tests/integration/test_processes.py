@@ -8,7 +8,7 @@ import time
 import msgspec
 import pytest
 
-from tests.integration.stand import ROOT, Stand
+from tests.integration.stand import ROOT, Stand, StandError
 
 pytestmark = pytest.mark.integration
 
@@ -94,12 +94,20 @@ def test_two_processes_share_the_partitions_without_knowing_of_each_other() -> N
             stand.stop(name)
 
 
-def test_garbage_in_the_stream_is_refused_kept_and_changes_nothing_else() -> None:
+def test_garbage_in_the_stream_is_refused_kept_and_changes_nothing_else_but_too_much_of_it_stops_the_flow() -> None:
     nasty = [b"", b"nope", b"\xff\x00", b"[" * 3000, b"x" * 2_000_000, b'{"event_id": NaN}']
     with Stand() as stand:
+        stand.start("people", more={"INLAY_REFUSED_RUN": "6"})
+        stand.publish(3, [*_views("u", 2), *nasty, *_views("v", 1), *_views("u", 2)])
+        said = (
+            r"(?s)exit code 1.* 6 events in a row were refused, the last because: .*Mend their sender, or raise INLAY"
+        )
+        with pytest.raises(StandError, match=said):
+            stand.wait_until_drained(flows=["people"])
+        stand.release("people")
+        assert stand.outcomes("people")["received"] == stand.client.xlen("dead_letters") == 0
         stand.start("people")
         stand.start("items")
-        stand.publish(3, [*_views("u", 2), *nasty, *_views("v", 1), *_views("u", 2)])
         stand.wait_until_drained()
         expected = {"received": 11, "applied": 3, "duplicate": 2, "late": 0, "refused": 6}
         assert stand.outcomes("people") == expected

@@ -62,8 +62,9 @@ class _Queue:
         self._box, self._queued = box, list[dict[str, Any]]()
 
     def execute_command(self, *command: Any) -> None:
-        assert command[:6] == ("XADD", "letters", "MAXLEN", "~", 1000, "*")
-        self._queued.append(dict(zip(command[6::2], command[7::2], strict=True)))
+        assert (command[0], command[3]) == ("EVAL", "letters")
+        first = command.index("flow")
+        self._queued.append(dict(zip(command[first::2], command[first + 1 :: 2], strict=True)))
 
     async def execute(self) -> None:
         if self._box.failure:

@@ -25,6 +25,8 @@ def test_without_a_word_every_setting_has_its_default() -> None:
         stream_url="redis://127.0.0.1:6379/0?stream=events&partitions=8",
         dead_letters_url="redis://127.0.0.1:6379/0?stream=dead_letters",
         dead_letters_keep=100_000,
+        dead_letters_age=2_592_000.0,
+        dead_letters_bytes=268_435_456,
         derived_url="redis://127.0.0.1:6379/0?stream=derived&partitions=8",
         cart_idle=3600.0,
         partitions=(),
@@ -37,6 +39,9 @@ def test_without_a_word_every_setting_has_its_default() -> None:
         seen_events=131_072,
         lease=10.0,
         refused_run=10_000,
+        refused_share=0.95,
+        enrich=("campaign", "referrer", "device"),
+        enrich_strict=(),
         stream_keep=86_400.0,
         metrics_port=0,
     )

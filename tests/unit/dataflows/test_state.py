@@ -208,6 +208,15 @@ def test_facts_are_remembered_for_thirty_seconds_and_their_absence_for_one() -> 
     assert facts([]) == {}
 
 
+def test_a_fact_that_cannot_be_read_is_as_good_as_none_and_is_read_again_soon() -> None:
+    redis = Hashes()
+    redis.put(ITEM, "p1", category="Home", price=5.0)
+    ((key, fields),) = redis.hashes.items()
+    redis.hashes[key] = dict.fromkeys(fields, b"\xff\xff")
+    redis.put(ITEM, "p2", price=7.0)
+    assert CatalogueFacts(redis, lambda: 0.0)(["p1", "p2"]) == {"p1": Fact(None, None), "p2": Fact(None, 7.0)}
+
+
 def run(seen: SeenIds, committed: Committed, ids: list[str]) -> list[bool]:
     """Add ids, and commit."""
     new = [seen.add(each) for each in ids]

@@ -68,6 +68,36 @@ def test_a_run_of_refusals_stops_the_flow_wherever_batches_end(
     assert stopped == ("0" * ceiling in "".join(str(int(good)) for good in records))
 
 
+@given(
+    records=st.lists(st.booleans(), max_size=40),
+    ceiling=st.integers(1, 6),
+    good_for=st.integers(1, 4),
+    size=st.integers(1, 5),
+)
+def test_a_share_of_refusals_stops_the_flow_wherever_batches_end(
+    records: list[bool], ceiling: int, good_for: int, size: int
+) -> None:
+    validate = Validate(Clock(), 0, ceiling, good_for / (good_for + 1) + 1e-12)
+    values = [GOOD if good else BAD for good in records]
+    stopped = False
+    try:
+        for at in range(0, len(values), size):
+            batch = values[at : at + size]
+            validate(Received(0, list(range(len(batch))), batch))
+    except TooManyRefused:
+        stopped = True
+    stretches = [records[a:b] for a in range(len(records)) for b in range(a + 1, len(records) + 1)]
+    assert stopped == any(each.count(False) - good_for * each.count(True) >= ceiling for each in stretches)
+
+
+def test_nearly_everything_stops_the_flow_and_half_of_it_never_does() -> None:
+    Validate(Clock(), 0, 10, 0.95)(Received(0, list(range(2000)), [GOOD, BAD] * 1000))
+    records = [GOOD, *[BAD] * 40] * 3
+    said = r"nearly everything is refused, 50 events beyond a share of 0\.95, the last because: event_id: is missing"
+    with pytest.raises(TooManyRefused, match=said):
+        Validate(Clock(), 0, 50, 0.95)(Received(0, list(range(len(records))), records))
+
+
 def test_the_flow_that_stops_says_why_and_what_to_do() -> None:
     said = r"3 events in a row were refused, the last because: event_id: is missing\. Mend .*INLAY_REFUSED_RUN"
     with pytest.raises(TooManyRefused, match=said):
