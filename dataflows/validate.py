@@ -26,6 +26,14 @@ class Validate:
         self._clock, self._max_skew, self._refused_run = clock, max_skew, refused_run
         self._run = 0
 
+    def refuse(self, refused: Refused) -> None:
+        """Count, under the same ceiling, what was refused before it could be judged.
+
+        Raises:
+            TooManyRefused: the ceiling was reached.
+        """
+        self._count(refused)
+
     def __call__(self, batch: Received) -> Validated:
         """The micro-batch judged.
 

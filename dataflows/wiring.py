@@ -17,8 +17,9 @@ from dataflows.gate import Gate
 from dataflows.lease import Lease
 from dataflows.metrics import serve_metrics
 from dataflows.numbering import STREAM, Numbered, check_identity, read_place
-from dataflows.receive import Receive, StopSignal
+from dataflows.receive import Receive
 from dataflows.settings import FlowSettings, split_query
+from dataflows.stopping import StopSignal
 from dataflows.store import OFFSETS_KEY, Store, StoreSink
 from dataflows.validate import Validate
 from expectations.verdict import load_verdict
