@@ -11,7 +11,7 @@ from pathlib import Path
 import redis
 from fastapi import Depends, FastAPI
 
-from api import collect, health, problems, serve
+from api import collect, health, problems, schemas, serve
 from api.access import Keys
 from api.demo import pages
 from api.features import OnlineFeatures, connect
@@ -59,6 +59,7 @@ def create(settings: ApiSettings) -> FastAPI:
     app.include_router(collect.routes(collector), dependencies=keyed)
     app.include_router(serve.routes(server, features), dependencies=keyed)
     app.include_router(health.routes(features))
+    app.include_router(schemas.routes())
     if settings.demo:
         app.include_router(pages.routes(settings.api_keys[0]))
     return app

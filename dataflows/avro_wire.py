@@ -16,14 +16,18 @@ from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import fastavro
+import msgspec
 
 from dataflows.connectors import StreamDown, StreamError
+from dataflows.events import Event, Refused, parse
+from dataflows.mapping import settle_times
 from dataflows.retries import patiently
 
 MAGIC: Final = b"\x00"
 HEAD: Final = 5
 ANSWER_SECONDS: Final = 5.0
 PATIENCE: Final = 30.0
+_encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 SchemaReader = Callable[[int], str | None]
 """What hands out the text of the schema of a number; None if there is none."""
 
@@ -68,6 +72,22 @@ class AvroWire:
         if not isinstance(record, dict):
             raise AvroError(f"schema {number} is of no record")
         return {name: value for name, value in record.items() if value is not None}
+
+    def judge(self, refused: Refused, now: int, max_skew: int) -> Event | Refused:
+        """The event of a record that is no JSON, if it is in Avro; else why it was refused, with its original bytes.
+
+        Raises:
+            StreamDown: the registry did not answer.
+        """
+        raw = refused.original
+        if not self.is_avro(raw):
+            return refused
+        try:
+            fields = settle_times(self.decode(raw))
+            judged = parse(_encode(fields), now, max_skew=max_skew, stage=refused.stage)
+        except (AvroError, TypeError, ValueError) as error:  # a value that JSON cannot write is no event's either
+            return Refused(refused.stage, "format", str(error), "", raw)
+        return msgspec.structs.replace(judged, original=raw) if isinstance(judged, Refused) else judged
 
     def _schema(self, number: int) -> Any:
         if number not in self._schemas:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from dataflows.avro_wire import AvroWire
 from dataflows.events import Placed, Refused, parse
 from dataflows.stages import Received, Validated
 
@@ -20,11 +21,15 @@ class Validate:
         clock: microseconds since 1970, now.
         max_skew: microseconds an event may lie in the future.
         refused_run: how many refused events in a row stop the flow.
+        avro: reads records in Avro; None: they are refused as everything that is no JSON.
     """
 
-    def __init__(self, clock: Callable[[], int], max_skew: int, refused_run: int) -> None:
+    def __init__(
+        self, clock: Callable[[], int], max_skew: int, refused_run: int, *, avro: AvroWire | None = None
+    ) -> None:
         self._clock, self._max_skew, self._refused_run = clock, max_skew, refused_run
         self._run = 0
+        self._avro = avro
 
     def refuse(self, refused: Refused) -> None:
         """Count, under the same ceiling, what was refused before it could be judged.
@@ -49,6 +54,9 @@ class Validate:
             return Validated(
                 batch.partition, last, cast("list[Placed]", list(zip(batch.offsets, judged, strict=True))), []
             )
+        if self._avro is not None:
+            again = self._avro.judge
+            judged = [again(each, now, max_skew) if isinstance(each, Refused) else each for each in judged]
         events: list[Placed] = []
         refused: list[tuple[int, Refused]] = []
         for offset, each in zip(batch.offsets, judged, strict=True):

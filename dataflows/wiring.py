@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import redis
 from msgspec import Struct
 
+from dataflows.avro_wire import open_avro
 from dataflows.connectors import Stream, StreamError, open_stream
 from dataflows.connectors.letters import DeadLetters, open_letters
 from dataflows.connectors.redis_streams import connect
@@ -23,6 +24,9 @@ from dataflows.stopping import StopSignal
 from dataflows.store import OFFSETS_KEY, Store, StoreSink
 from dataflows.validate import Validate
 from expectations.verdict import load_verdict
+
+REGISTRY_SECONDS = 5.0
+"""How long a registry of schemas that does not answer is asked again: less than a lease lasts."""
 
 
 def clock() -> int:
@@ -68,7 +72,8 @@ def make_gate(entities: Sequence[str]) -> Gate:
 
 def make_validate(settings: FlowSettings) -> Validate:
     """What judges records, by the settings and the clock."""
-    return Validate(clock, round(settings.max_skew * 1_000_000), settings.refused_run)
+    avro = open_avro(settings.schema_registry, REGISTRY_SECONDS) if settings.schema_registry else None
+    return Validate(clock, round(settings.max_skew * 1_000_000), settings.refused_run, avro=avro)
 
 
 class Wiring(Struct, frozen=True):
