@@ -35,6 +35,13 @@ class MappingError(ValueError):
     """A mapping that cannot be used; the message names the line and what to write."""
 
 
+class Sparse(dict[str, Any]):
+    """A row that leaves out what it has nothing to say of, as JSON does; a template needs all of its columns still."""
+
+    def __missing__(self, column: str) -> None:
+        return None
+
+
 def load_mapping(path: Path) -> dict[str, RowReader]:
     """The mapping in a YAML file.
 
@@ -146,7 +153,7 @@ def _reader(path: Path, field: str, how: Any) -> RowReader:
                 raise MappingError(f"{path}: {how['value']!r} is no type of event")
             return lambda row: how["value"]
         if set(how) == {"template"}:
-            return lambda row: str(how["template"]).format_map(row)
+            return lambda row: str(how["template"]).format_map(dict(row))
         if set(how) == {"column", "values"}:
             return lambda row: how["values"].get(row[how["column"]], row[how["column"]])
     raise MappingError(f"{path}: {field}: write a column, or {{value: …}}, {{template: …}}, {{column: …, values: …}}")

@@ -15,7 +15,7 @@ import msgspec
 from dataflows.avro_wire import AvroError, AvroWire
 from dataflows.connectors import Delivered, Delivery
 from dataflows.events import Refused, partition_of
-from dataflows.mapping import MappingError, RowReader, apply_mapping, identity, settle_numbers, settle_times
+from dataflows.mapping import MappingError, RowReader, Sparse, apply_mapping, identity, settle_numbers, settle_times
 from dataflows.stages import Received
 from dataflows.validate import Validate
 
@@ -85,7 +85,7 @@ class Translate:
                 row = _read_object(raw)
                 if self._mapping is None:
                     return raw if "event_id" in row else _encode({**row, "event_id": as_id(delivery.mark)})
-            event = apply_mapping(self._mapping or self._same(row), {"row": delivery.mark, **row})
+            event = apply_mapping(self._mapping or self._same(row), Sparse({"row": delivery.mark, **row}))
             event = settle_times(settle_numbers(event))
             event.setdefault("event_id", as_id(delivery.mark))
             return _encode(event)

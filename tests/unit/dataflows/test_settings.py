@@ -37,6 +37,11 @@ def test_without_a_word_every_setting_has_its_default() -> None:
         lease=10.0,
         refused_run=10_000,
         stream_keep=86_400.0,
+        bridge_from="",
+        bridge_map="",
+        bridge_batch=2000,
+        bridge_patience=300.0,
+        schema_registry="",
         metrics_port=0,
     )
 
