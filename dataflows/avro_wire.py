@@ -138,6 +138,7 @@ def _fetch(address: str, headers: dict[str, str], number: int) -> str | None:
         with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310
             found = json.load(answer)
     except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
         if error.code == 404:
             return None
         said = f"the schema registry answers {error.code} for schema {number}"

@@ -22,7 +22,7 @@ from dataflows.validate import Validate
 from tests.contract.inlet_peers import Peer
 from tests.contract.redis_server import RedisServer
 
-SECONDS: Final = 60.0
+SECONDS: Final = 120.0
 PARTITIONS: Final = 2
 
 

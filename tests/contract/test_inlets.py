@@ -18,11 +18,11 @@ from bytewax.inputs import AbortExecution
 from dataflows.connectors import Delivered, OffsetGone, StreamError
 from dataflows.validate import TooManyRefused
 from tests.contract.bridge import PARTITIONS, SECONDS, Bridge
-from tests.contract.inlet_peers import KINDS, FolderPeer, Keyed, Peer, make_peer
+from tests.contract.inlet_peers import KINDS, FolderPeer, Keyed, KinesisPeer, Peer, make_peer
 from tests.contract.redis_server import RedisServer
 
 ROOT: Final = Path(__file__).parents[2]
-DOWN_SECONDS: Final = float(os.environ.get("STREAM_DOWN_SECONDS", "2"))
+DOWN_SECONDS: Final = float(os.environ.get("STREAM_DOWN_SECONDS", "1"))
 """How long a peer stays away; STREAM_DOWN_SECONDS=60 for the whole minute."""
 NASTY: Final = [b"nope", b"\xff\xfe", b"\x00\x00\x00\x00\x07x", b"[" * 3000, b"[1]", b'{"type": "view"}']
 """What is no event, whatever carries it; a line of a file holds it too."""
@@ -244,3 +244,26 @@ def test_a_second_bridge_on_a_source_that_does_not_share_itself_out_refuses(
     assert said.returncode == 2
     assert "is held by process" in said.stderr
     assert process.stop() == 0
+
+
+def test_a_kinesis_stream_that_is_split_and_merged_is_read_on_in_order(
+    request: pytest.FixtureRequest, server: RedisServer, tmp_path: Path
+) -> None:
+    peer = make_peer("kinesis", request, tmp_path)
+    assert isinstance(peer, KinesisPeer)
+    sent = events(0, 120)
+    peer.send(sent[:40])
+    with Bridge(peer, server) as bridge:
+        bridge.until(lambda: len(numbers(server)) == 40)
+        peer.client.split_shard(
+            StreamName=peer.stream, ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**126)
+        )
+        peer.send(sent[40:80])
+        bridge.until(lambda: len(numbers(server)) == 80)
+    peer.client.merge_shards(
+        StreamName=peer.stream, ShardToMerge="shardId-000000000002", AdjacentShardToMerge="shardId-000000000003"
+    )
+    peer.send(sent[80:])
+    with Bridge(peer, server) as bridge:
+        bridge.until(lambda: len(numbers(server)) == 120)
+    assert first_times(published(server)) == first_times([json.loads(value) for _, value in sent])
