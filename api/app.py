@@ -12,7 +12,7 @@ from pathlib import Path
 import redis
 from fastapi import Depends, FastAPI
 
-from api import calls, collect, health, problems, script, serve, webhooks
+from api import calls, collect, health, problems, schemas, script, serve, webhooks
 from api.access import Keys
 from api.context import Context, KeepScope
 from api.demo import pages
@@ -83,6 +83,7 @@ def create(settings: ApiSettings) -> FastAPI:
     app.include_router(serve.routes(server, features), dependencies=keyed)
     app.include_router(webhooks.routes(webhooks.Hooks(collector, settings.webhooks)))
     app.include_router(health.routes(features, partial(letters.counts, keeper)))
+    app.include_router(schemas.routes())
     if settings.demo:
         app.include_router(pages.routes(settings.api_keys[0]))
     app.add_middleware(KeepScope)  # last, so that it is around whatever answers

@@ -35,11 +35,12 @@ from dataflows.history import History, HistorySource, ids_in_stream
 from dataflows.input_files import files_of, fingerprint, version_of
 from dataflows.lease import Lease, LeaseError
 from dataflows.mapping import MappingError, load_mapping
-from dataflows.receive import StopSignal, committed_offsets
+from dataflows.receive import committed_offsets
 from dataflows.replay import read_events
 from dataflows.settings import FlowSettings, SettingError, flow_settings
 from dataflows.stages import Aggregated, Received
 from dataflows.state import CatalogueFacts
+from dataflows.stopping import StopSignal
 from dataflows.store import OFFSETS_KEY, OUTCOMES_KEY, Store, StoreSink
 from dataflows.transaction import CommitUnknown
 from dataflows.validate import TooManyRefused

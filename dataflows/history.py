@@ -19,8 +19,8 @@ from dataflows.aggregates.seen import hash_id
 from dataflows.aggregates.tiles import is_late
 from dataflows.connectors import Stream
 from dataflows.events import TIMELESS, Refused, parse, partition_of
-from dataflows.receive import StopSignal
 from dataflows.stages import Received
+from dataflows.stopping import StopSignal
 
 READ_AT_ONCE: Final = 40_000
 PATIENCE: Final = 1.0

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from dataflows.mapping import MappingError
 
-KINDS: Final = (".jsonl", ".ndjson", ".json", ".csv", ".parquet")
+KINDS: Final = (".jsonl", ".ndjson", ".json", ".csv", ".parquet", ".avro")
 """How the names of files end whose rows can be read, before a `.gz`."""
 
 

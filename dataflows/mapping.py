@@ -16,9 +16,10 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import msgspec
 import yaml
 
-from dataflows.events import EVENT_TYPES, KNOWN_KEYS
+from dataflows.events import EVENT_TYPES, KNOWN_KEYS, to_micros
 
 RowReader: TypeAlias = Callable[[Mapping[str, Any]], Any]
 TEXTS: Final = frozenset(
@@ -32,6 +33,13 @@ INSIDE: Final = ("properties", "traits")
 
 class MappingError(ValueError):
     """A mapping that cannot be used; the message names the line and what to write."""
+
+
+class Sparse(dict[str, Any]):
+    """A row that leaves out what it has nothing to say of, as JSON does; a template needs all of its columns still."""
+
+    def __missing__(self, column: str) -> None:
+        return None
 
 
 def load_mapping(path: Path) -> dict[str, RowReader]:
@@ -80,6 +88,59 @@ def apply_mapping(mapping: Mapping[str, RowReader], row: Mapping[str, Any]) -> d
     return event
 
 
+def settle_times(event: dict[str, Any]) -> dict[str, Any]:
+    """The same event with its times as whole microseconds, those that can be read; others stay, to be refused."""
+    for field in ("occurred_at", "added_at"):
+        if field in event:
+            event[field] = _micros(event[field], field)
+    return event
+
+
+def settle_numbers(event: dict[str, Any]) -> dict[str, Any]:
+    """The same event with numbers and truths that came as text read; text that is none stays, to be refused."""
+    for field in event.keys() & _READ_AS.keys():
+        if isinstance(event[field], str):
+            event[field] = _READ_AS[field](event[field])
+    return event
+
+
+def _number(text: str) -> Any:
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return int(number) if number.is_integer() else number if number - number == 0 else text
+
+
+def _epoch(text: str) -> Any:
+    """A time as a number of seconds or more; below a billion it may as well be a day such as 20160801."""
+    number = _number(text)
+    return number if isinstance(number, int | float) and number >= 1e9 else text
+
+
+def _truth(text: str) -> Any:
+    return {"true": True, "1": True, "false": False, "0": False}.get(text.strip().lower(), text)
+
+
+_READ_AS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "quantity": _number, "price": _number, "list_price": _number, "slot": _number, "in_stock": _truth,
+    "occurred_at": _epoch, "added_at": _epoch,
+}  # fmt: skip
+
+
+def _micros(value: Any, field: str) -> Any:
+    if isinstance(value, str):
+        try:
+            value = msgspec.convert(value, datetime)
+        except msgspec.ValidationError:
+            return value
+    value = utc(value)
+    try:
+        return to_micros(value, field) if isinstance(value, datetime | float | int) else value
+    except ValueError:
+        return value
+
+
 def _reader(path: Path, field: str, how: Any) -> RowReader:
     outer, _, inner = field.partition(".")
     if outer not in KNOWN_KEYS or (inner and outer not in INSIDE):
@@ -92,7 +153,7 @@ def _reader(path: Path, field: str, how: Any) -> RowReader:
                 raise MappingError(f"{path}: {how['value']!r} is no type of event")
             return lambda row: how["value"]
         if set(how) == {"template"}:
-            return lambda row: str(how["template"]).format_map(row)
+            return lambda row: str(how["template"]).format_map(dict(row))
         if set(how) == {"column", "values"}:
             return lambda row: how["values"].get(row[how["column"]], row[how["column"]])
     raise MappingError(f"{path}: {field}: write a column, or {{value: …}}, {{template: …}}, {{column: …, values: …}}")

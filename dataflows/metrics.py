@@ -17,6 +17,8 @@ STEP_SECONDS: Final = Histogram(
     "inlay_step_seconds", "seconds a step took for a micro-batch", ("flow", "step"),
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )  # fmt: skip
+BRIDGED: Final = Counter("inlay_bridged", "records a bridge confirmed, by outcome: published, refused", ("outcome",))
+RETRIES: Final = Counter("inlay_retries", "tries that failed in a way that passes", ("what",))
 COMMITTED_AT: Final = Gauge("inlay_committed_at_seconds", "when the flow last committed, in epoch seconds", ("flow",))
 LAG: Final = Gauge("inlay_stream_lag", "records of the stream the flow has not committed", ("flow", "partition"))
 

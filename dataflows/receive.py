@@ -7,12 +7,9 @@ is paid a few times a second; under load a micro-batch grows to INLAY_BATCH_EVEN
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from types import FrameType
 from typing import Final, Protocol
 
 import redis
@@ -23,6 +20,7 @@ from dataflows.lease import Lease
 from dataflows.metrics import LAG
 from dataflows.numbering import Numbered, read_place
 from dataflows.stages import Received
+from dataflows.stopping import StopSignal
 from dataflows.store import OFFSETS_KEY
 
 IDLE_WAIT: Final = 0.05
@@ -35,25 +33,6 @@ MOST_LAG: Final = 10_000
 FLOWS: Final = ("people", "items")
 
 _log: Final = logging.getLogger(__name__)
-
-
-class StopSignal:
-    """Whether the process was told to stop: set by SIGTERM and SIGINT once `listen` was called."""
-
-    def __init__(self) -> None:
-        self._told = threading.Event()
-
-    def listen(self) -> None:
-        """Take the signals over from Python's default."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._tell)
-
-    def told(self) -> bool:
-        """Whether it is time to stop."""
-        return self._told.is_set()
-
-    def _tell(self, number: int, frame: FrameType | None) -> None:
-        self._told.set()
 
 
 def committed_offsets(client: redis.Redis, flow: str, partitions: Iterable[int]) -> dict[int, int]:

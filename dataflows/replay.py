@@ -1,6 +1,7 @@
 """Replay: publish a file of events in the order of their times. `python -m dataflows.replay FILE`.
 
-Reads JSON lines, CSV (also gzipped) and Parquet. What the file says goes into the stream as it is: the flows judge it.
+Reads JSON lines, CSV (also gzipped), Parquet and Avro. What the file says goes into the stream as it is: the flows
+judge it.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import fastavro
 import msgspec
-import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 from tqdm import tqdm
 
 from dataflows.connectors import Stream, StreamError, open_stream
-from dataflows.events import SECOND, partition_of, to_micros
-from dataflows.mapping import MappingError, RowReader, apply_mapping, identity, load_mapping, utc
+from dataflows.events import SECOND, partition_of
+from dataflows.input_rows import exact
+from dataflows.mapping import MappingError, RowReader, apply_mapping, identity, load_mapping, settle_times
 from dataflows.settings import SettingError, flow_settings
 
 CHUNK: Final = 2000
@@ -45,14 +46,19 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     raise MappingError(f"{path}: entry {number + 1} is no JSON object: {error}") from None
         return
+    if name.endswith(".avro"):
+        with path.open("rb") as content:
+            for number, record in enumerate(fastavro.reader(content)):
+                yield {**cast("dict[str, Any]", record), "row": number}
+        return
     if name.endswith(".csv"):
         table = pyarrow.csv.read_csv(path)
     elif name.endswith(".parquet"):
         table = pyarrow.parquet.read_table(path)
     else:
-        raise MappingError(f"{path}: send JSON lines (.jsonl), CSV (.csv) or Parquet (.parquet)")
+        raise MappingError(f"{path}: send JSON lines (.jsonl), CSV (.csv), Parquet (.parquet) or Avro (.avro)")
     number = 0
-    for batch in _exact(table).to_batches(max_chunksize=10_000):
+    for batch in exact(table).to_batches(max_chunksize=10_000):
         for row in batch.to_pylist():
             row["row"] = number
             number += 1
@@ -68,12 +74,7 @@ def read_events(path: Path, mapping: dict[str, RowReader] | None) -> list[dict[s
         if chosen is None:  # each line of JSON may have keys of its own
             columns = tuple(row)[:-1]
             chosen = known[columns] if columns in known else known.setdefault(columns, identity(columns))
-        event = apply_mapping(chosen, row)
-        for field in ("occurred_at", "added_at"):
-            event[field] = _micros(event.get(field), field)
-            if event[field] is None:
-                del event[field]
-        events.append(event)
+        events.append(settle_times(apply_mapping(chosen, row)))
     events.sort(key=_moment)
     return events
 
@@ -117,7 +118,7 @@ def publish(
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m dataflows.replay", description=__doc__)
-    parser.add_argument("file", type=Path, help=".jsonl, .csv or .parquet, also gzipped")
+    parser.add_argument("file", type=Path, help=".jsonl, .csv, .parquet or .avro, also gzipped")
     parser.add_argument("--map", type=Path, help="YAML that maps its columns to the fields of an event")
     parser.add_argument("--speed", default="max", help="how many times as fast as it happened, or `max`")
     parser.add_argument("--end-at-now", action="store_true", help="shift the times so that the last event is now")
@@ -150,30 +151,6 @@ def _speed(text: str) -> float:
 def _moment(event: dict[str, Any]) -> int:
     at = event.get("occurred_at")
     return at if isinstance(at, int) else 0
-
-
-def _micros(value: Any, field: str) -> Any:
-    """Whole microseconds where the value is a time, else the value itself, for the flows to refuse."""
-    if isinstance(value, str):
-        try:
-            value = msgspec.convert(value, datetime)
-        except msgspec.ValidationError:
-            return value
-    value = utc(value)
-    try:
-        return to_micros(value, field) if isinstance(value, datetime | float | int) else value
-    except ValueError:
-        return value
-
-
-def _exact(table: pa.Table) -> pa.Table:
-    """Numbers of single precision as they are written (16.99), not as a double shows them (16.989999771118164)."""
-    for index, column in enumerate(table.schema):
-        if pa.types.is_float32(column.type):
-            single = table.column(index).to_numpy()
-            exact = pa.array(single.astype(str).astype(float), mask=table.column(index).is_null().to_numpy())
-            table = table.set_column(index, column.name, exact)
-    return table
 
 
 if __name__ == "__main__":

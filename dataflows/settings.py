@@ -64,6 +64,18 @@ SETTINGS: Final = (
     Setting("INLAY_COUNTRY_HEADER", str, "", "request header of a browser's country, such as `CF-IPCountry`"),
     Setting("INLAY_GEOIP", str, "", "file in MaxMind's format that knows countries of addresses"),
     Setting("INLAY_STREAM_KEEP", float, "86400", "seconds the stream is kept after every flow has read it"),
+    Setting(
+        "INLAY_BRIDGE_FROM", str, "", "the source a bridge reads: `kinesis://`, `pubsub://`, `kafka://`, `file://`"
+    ),
+    Setting("INLAY_BRIDGE_MAP", str, "", "YAML that maps the source's fields to those of an event; empty: as they are"),
+    Setting("INLAY_BRIDGE_BATCH", int, "2000", "most records a bridge reads and publishes at once"),
+    Setting("INLAY_BRIDGE_PATIENCE", float, "300", "seconds a bridge tries again before it gives up on a system"),
+    Setting(
+        "INLAY_SCHEMA_REGISTRY",
+        str,
+        "",
+        "schemas of records in Avro: `http(s)://` of a registry, or a folder of `<number>.avsc`",
+    ),
     Setting("INLAY_METRICS_PORT", int, "0", "loopback port of a flow's `/metrics`; 0: none"),
     Setting("INLAY_HOST", str, "127.0.0.1", "address the API listens on"),
     Setting("INLAY_PORT", int, "8000", "port the API listens on"),
@@ -108,6 +120,11 @@ class FlowSettings(Struct, frozen=True):
     enrich: tuple[str, ...]
     enrich_strict: tuple[str, ...]
     stream_keep: float
+    bridge_from: str
+    bridge_map: str
+    bridge_batch: int
+    bridge_patience: float
+    schema_registry: str
     metrics_port: int
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from dataflows.avro_wire import AvroWire
 from dataflows.events import Placed, Refused, parse
 from dataflows.stages import Received, Validated
 
@@ -21,13 +22,30 @@ class Validate:
         max_skew: microseconds an event may lie in the future.
         refused_run: how many refused events in a row stop the flow, or that many beyond their share.
         refused_share: the share of refused events that is put up with; from 1 on only a row of them stops the flow.
+        avro: reads records in Avro; None: they are refused as everything that is no JSON.
     """
 
-    def __init__(self, clock: Callable[[], int], max_skew: int, refused_run: int, refused_share: float = 1.0) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], int],
+        max_skew: int,
+        refused_run: int,
+        refused_share: float = 1.0,
+        *,
+        avro: AvroWire | None = None,
+    ) -> None:
         self._clock, self._max_skew, self._refused_run = clock, max_skew, refused_run
-        self._share = refused_share
+        self._share, self._avro = refused_share, avro
         self._makes_good = refused_share / (1 - refused_share) if refused_share < 1 else float("inf")
         self._row, self._excess = 0, 0.0
+
+    def refuse(self, refused: Refused) -> None:
+        """Count, under the same ceiling, what was refused before it could be judged.
+
+        Raises:
+            TooManyRefused: the ceiling was reached.
+        """
+        self._count(refused)
 
     def __call__(self, batch: Received) -> Validated:
         """The micro-batch judged.
@@ -42,6 +60,9 @@ class Validate:
             self._forgive(len(judged))
             placed = cast("list[Placed]", list(zip(batch.offsets, judged, strict=True)))
             return Validated(batch.partition, last, placed, [], batch if judged else None)
+        if self._avro is not None:
+            again = self._avro.judge
+            judged = [again(each, now, max_skew) if isinstance(each, Refused) else each for each in judged]
         events: list[Placed] = []
         refused: list[tuple[int, Refused]] = []
         for offset, each in zip(batch.offsets, judged, strict=True):

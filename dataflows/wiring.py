@@ -12,6 +12,7 @@ import redis
 from msgspec import Struct
 
 from dataflows.aggregates.people import TIMED
+from dataflows.avro_wire import open_avro
 from dataflows.connectors import Stream, StreamError, open_stream
 from dataflows.connectors.letters import DeadLetters, open_letters
 from dataflows.connectors.redis_streams import connect
@@ -19,14 +20,17 @@ from dataflows.gate import Gate
 from dataflows.lease import Lease
 from dataflows.metrics import serve_metrics
 from dataflows.numbering import STREAM, Numbered, check_identity, read_place
-from dataflows.receive import Receive, StopSignal
+from dataflows.receive import Receive
 from dataflows.settings import FlowSettings, split_query
+from dataflows.stopping import StopSignal
 from dataflows.store import OFFSETS_KEY, Store, StoreSink
 from dataflows.validate import Validate
 from expectations.verdict import load_verdict
 
 TIMED_OF: Final = {"user": TIMED}
 """The features of an entity that time alone changes, where there are rows of nothing else."""
+REGISTRY_SECONDS = 5.0
+"""How long a registry of schemas that does not answer is asked again: less than a lease lasts."""
 
 
 def clock() -> int:
@@ -80,7 +84,9 @@ def make_gate(entities: Sequence[str]) -> Gate:
 
 def make_validate(settings: FlowSettings) -> Validate:
     """What judges records, by the settings and the clock."""
-    return Validate(clock, round(settings.max_skew * 1_000_000), settings.refused_run, settings.refused_share)
+    avro = open_avro(settings.schema_registry, REGISTRY_SECONDS) if settings.schema_registry else None
+    skew = round(settings.max_skew * 1_000_000)
+    return Validate(clock, skew, settings.refused_run, settings.refused_share, avro=avro)
 
 
 class Wiring(Struct, frozen=True):

@@ -2,6 +2,9 @@
 
 A *stream* is partitioned, ordered and kept, and its records have offsets: what the flows read. A new stream is one
 file here and one line in `_STREAMS`.
+
+An *inlet* is somebody else's source, of which a bridge brings everything into the stream. A new inlet is one file here
+and one line in `_INLETS`.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
+
+from dataflows.events import Refused
 
 
 class Records(NamedTuple):
@@ -86,10 +91,72 @@ class Publisher(Protocol):
         """Let go of connections."""
 
 
+class Delivery(NamedTuple):
+    """One record of an inlet.
+
+    Attributes:
+        place: where in the source it is, for people.
+        value: its bytes; or its columns, if they had to be read already; or why it cannot be read.
+        mark: the same each time the record is read, and no other's: its id, if it has none of its own.
+    """
+
+    place: str
+    value: bytes | Mapping[str, Any] | Refused
+    mark: str
+
+
+class Delivered(NamedTuple):
+    """Some records in order, and what the inlet is given back once all of them are safe."""
+
+    deliveries: list[Delivery]
+    receipt: Any
+
+
+class Positions(Protocol):
+    """Where the positions of an inlet are kept that its source does not keep: words by words, durable."""
+
+    def read(self) -> dict[str, str]:
+        """All of them."""
+
+    def write(self, positions: Mapping[str, str]) -> None:
+        """Set some."""
+
+
+class Inlet(Protocol):
+    """A source that is not ours, read at least once: what is not confirmed is read again after a restart.
+
+    Every method raises StreamDown where waiting may help, and may then be called again; StreamError where it will not;
+    and OffsetGone where the source no longer has what was to be read next. None waits longer than seconds.
+
+    Attributes:
+        name: the source, in words without a blank; the same each time, and no other's.
+        shared: whether the source itself shares its records out among several bridges.
+    """
+
+    name: str
+    shared: bool
+
+    def read(self, most: int, wait: float) -> Delivered | None:
+        """The next records, at most about `most`, waiting about `wait` seconds for the first; or none."""
+
+    def confirm(self, receipt: Any) -> None:
+        """The records of that receipt are safe. Receipts come back in the order in which they were given out."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
 _STREAMS: Final[Mapping[str, str]] = {
     "redis": "dataflows.connectors.redis_streams",
     "rediss": "dataflows.connectors.redis_streams",
     "kafka": "dataflows.connectors.kafka",
+}
+
+_INLETS: Final[Mapping[str, str]] = {
+    "file": "dataflows.connectors.files",
+    "kafka": "dataflows.connectors.kafka_inlet",
+    "kinesis": "dataflows.connectors.kinesis",
+    "pubsub": "dataflows.connectors.pubsub",
 }
 
 
@@ -111,6 +178,28 @@ def open_publisher(url: str) -> Publisher:
     """
     publisher: Publisher = _module(url).open_publisher(url)
     return publisher
+
+
+def open_inlet(url: str, positions: Positions) -> Inlet:
+    """The foreign source that `url` names.
+
+    Args:
+        url: of the source.
+        positions: where the inlet keeps its place, if its source does not.
+
+    Raises:
+        StreamError: no such kind of source, a URL that lacks something, or a source that cannot be used.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme not in _INLETS:
+        known = ", ".join(f"{name}://" for name in _INLETS)
+        raise StreamError(f"{scheme or url!r} is no source; INLAY_BRIDGE_FROM starts with one of {known}")
+    try:
+        module = import_module(_INLETS[scheme])
+    except ModuleNotFoundError as error:
+        raise StreamError(f"{scheme} needs the package {error.name}: pip install 'inlay[{scheme}]'") from None
+    inlet: Inlet = module.open_inlet(url, positions)
+    return inlet
 
 
 def _module(url: str) -> Any:

@@ -9,9 +9,12 @@ from typing import Final
 
 import pytest
 from feast import Entity, FeatureService, FeatureStore, FeatureView
+from moto.server import ThreadedMotoServer
 
+from api.demo.embedded import free_port
 from feature_repo import features
 from tests.contract.kafka_server import KafkaServer, kafka_server, why_no_kafka
+from tests.contract.pubsub_server import PubSubServer, find_go, pubsub_server
 from tests.contract.redis_server import RedisServer, redis_server
 
 REPO: Final = Path(features.__file__).parent
@@ -44,6 +47,25 @@ def running_kafka() -> Iterator[KafkaServer]:
     if missing := why_no_kafka():
         pytest.skip(missing)
     with kafka_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[tuple[ThreadedMotoServer, int]]:
+    """Kinesis as moto plays it; it keeps what it holds while its server is stopped."""
+    port = free_port()
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server.start()
+    yield server, port
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def pubsub() -> Iterator[PubSubServer]:
+    """Pub/Sub as Google's own fake plays it."""
+    if find_go() is None:
+        pytest.skip("no Go to build the fake Pub/Sub with")
+    with pubsub_server() as server:
         yield server
 
 

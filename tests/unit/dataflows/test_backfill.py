@@ -31,8 +31,8 @@ from dataflows.history import History, HistorySource, Ids, ids_in_stream
 from dataflows.input_files import files_of, fingerprint, version_of
 from dataflows.lease import LeaseError
 from dataflows.mapping import MappingError
-from dataflows.receive import StopSignal
 from dataflows.stages import Aggregated, Received
+from dataflows.stopping import StopSignal
 from tests.given import FACTS, NOW, histories, raw, seeds
 from tests.unit.dataflows.doubles import Clock, Committed, Items, People
 from tests.unit.dataflows.oracle import Arrival, item_stats, user_row

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataflows.connectors import Bounds
-from dataflows.receive import OffsetGone, StopSignal, committed_offsets, starting_offsets
+from dataflows.receive import OffsetGone, committed_offsets, starting_offsets
+from dataflows.stopping import StopSignal
 
 
 class Held:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from dataflows import replay
 from dataflows.events import SECOND, Event, parse, partition_of
-from dataflows.mapping import MappingError, load_mapping
+from dataflows.input_rows import exact
+from dataflows.mapping import MappingError, load_mapping, settle_times
 from dataflows.replay import CHUNK, publish, read_events, read_rows, shift
 from tests.given import NOW, rfc3339
 
@@ -132,12 +133,12 @@ def test_numbers_of_single_precision_are_read_as_they_are_written(prices: list[f
     table = pa.table(
         {"price": pa.chunked_array([pa.array([*prices, None], pa.float32()), pa.array([1.1], pa.float32())])}
     )
-    assert replay._exact(table).column("price").to_pylist() == [*prices, None, 1.1]
+    assert exact(table).column("price").to_pylist() == [*prices, None, 1.1]
 
 
 def test_other_columns_of_a_table_stay_as_they_are() -> None:
     table = pa.table({"a": pa.array([0.1, None]), "b": pa.array([2**60, 1]), "c": pa.array(["x", None])})
-    assert replay._exact(table).equals(table)
+    assert exact(table).equals(table)
 
 
 def test_a_mapping_is_applied_to_each_row(tmp_path: Path) -> None:
@@ -280,7 +281,7 @@ def test_the_command_writes_to_another_stream(tmp_path: Path, stream: Heard, mon
 
 BAD_FILES: list[tuple[str, bytes, list[str], str]] = [
     ("missing.jsonl", b"", [], "No such file"),
-    ("events.xml", b"<x/>", [], "send JSON lines (.jsonl), CSV (.csv) or Parquet (.parquet)"),
+    ("events.xml", b"<x/>", [], "send JSON lines (.jsonl), CSV (.csv), Parquet (.parquet) or Avro (.avro)"),
     ("events.parquet", b"nothing", [], "arquet"),
     ("events.csv", b"a,b\n1\n2,3,4\n", [], "Expected 2 columns"),
     ("events.jsonl", b"{}\nnope\n", [], "JSON is malformed"),
@@ -353,10 +354,10 @@ def test_a_column_that_is_missing_is_named_in_words(
 
 @given(at=st.integers(0, 4 * 10**15), minutes=st.integers(-840, 840))
 def test_a_time_of_a_file_is_read_to_the_microsecond(at: int, minutes: int) -> None:
-    assert replay._micros(rfc3339(at, timezone(timedelta(minutes=minutes))), "occurred_at") == at
+    assert settle_times({"occurred_at": rfc3339(at, timezone(timedelta(minutes=minutes)))}) == {"occurred_at": at}
     moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=at)
-    assert replay._micros(moment, "occurred_at") == at
-    assert replay._micros(moment.replace(tzinfo=None), "occurred_at") == at
+    assert settle_times({"occurred_at": moment}) == {"occurred_at": at}
+    assert settle_times({"occurred_at": moment.replace(tzinfo=None)}) == {"occurred_at": at}
 
 
 def test_an_unknown_kind_of_file_is_refused_by_name() -> None:

@@ -43,6 +43,11 @@ def test_without_a_word_every_setting_has_its_default() -> None:
         enrich=("campaign", "referrer", "device"),
         enrich_strict=(),
         stream_keep=86_400.0,
+        bridge_from="",
+        bridge_map="",
+        bridge_batch=2000,
+        bridge_patience=300.0,
+        schema_registry="",
         metrics_port=0,
     )
 
