@@ -17,9 +17,9 @@ from api import resolve
 from api.answer import Answer, Block
 from api.breaker import Breaker
 from api.features import OnlineFeatures
-from api.known import CatalogueRow, Known, ScopeFeatures, UserFeatures
-from api.layout import Layout
+from api.known import CatalogueRow, Known, UserFeatures
 from api.metrics import BLOCKS, BLOCKS_SECONDS, DEGRADED
+from api.plans import Layout
 from api.problems import Problem
 from api.render import render_html, render_json, render_text
 from api.snapshot import Snapshot
@@ -64,16 +64,17 @@ class BlockServer:
 
     async def answer(self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]) -> Answer:
         """The blocks of one mail; never fails for want of the online store."""
-        as_of, blocks = await self._personal(layout, user_id, excluded) or (None, self._plain(layout, excluded))
+        read = await self._personal(layout, user_id, excluded)
+        locale, as_of, blocks = read or (layout.locale, None, self._plain(layout, excluded))
         for block in blocks:
             BLOCKS.labels(block.block, block.source).inc()
         generated = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         known_as_of = None if as_of is None else to_rfc3339(as_of)
-        return Answer(layout.name, user_id, send_id, generated, known_as_of, blocks)
+        return Answer(layout.name, user_id, send_id, generated, known_as_of, blocks, locale)
 
     async def _personal(
         self, layout: Layout, user_id: str, excluded: Collection[str]
-    ) -> tuple[int | None, tuple[Block, ...]] | None:
+    ) -> tuple[str, int | None, tuple[Block, ...]] | None:
         """The blocks with everything that is known; None if it could not be read in time."""
         if not self._breaker.allows():
             DEGRADED.labels("breaker").inc()
@@ -92,26 +93,24 @@ class BlockServer:
 
     async def _read(
         self, layout: Layout, user_id: str, excluded: Collection[str]
-    ) -> tuple[int | None, tuple[Block, ...]]:
+    ) -> tuple[str, int | None, tuple[Block, ...]]:
         user = await self._features.user(user_id)
+        wanted = resolve.wanted(layout, user)
         scopes, neighbours = await asyncio.gather(
-            self._features.scopes(resolve.scopes_wanted(user)),
-            self._features.neighbours(resolve.seeds_wanted(user)),
+            self._features.scopes(wanted.scopes), self._features.neighbours(wanted.seeds)
         )
-        known = Known(user, scopes, neighbours, self._snapshot.fallback)
-        found = resolve.offers(layout, known, excluded)
-        catalogue = await self._features.catalogue(resolve.items_wanted(found))
-        for item_id, row in self._snapshot.catalogue.items():
-            if item_id in catalogue and catalogue[item_id] == NOTHING:  # the store was emptied
-                catalogue[item_id] = row
-        return user.as_of, resolve.fill(found, user, catalogue, excluded)
+        snapshot = self._snapshot
+        seconds = int(self._now().timestamp())
+        known = Known(user, scopes, neighbours, snapshot.fallback, snapshot.lately, seconds)
+        mail = resolve.prepare(layout, known, excluded)
+        rows = await self._features.catalogue(resolve.items_wanted(mail))
+        read = {item_id: row for item_id, row in rows.items() if row != NOTHING}  # else the store was emptied
+        return mail.locale, user.as_of, resolve.fill(mail, {**snapshot.catalogue, **read})
 
     def _plain(self, layout: Layout, excluded: Collection[str]) -> tuple[Block, ...]:
         """The blocks from the snapshot alone."""
-        nobody = UserFeatures()
-        no_scopes: dict[str, ScopeFeatures] = {}
-        found = resolve.offers(layout, Known(nobody, no_scopes, {}, self._snapshot.fallback), excluded)
-        return resolve.fill(found, nobody, self._snapshot.catalogue, excluded)
+        known = Known(UserFeatures(), {}, {}, self._snapshot.fallback, now=int(self._now().timestamp()))
+        return resolve.fill(resolve.prepare(layout, known, excluded), self._snapshot.catalogue)
 
 
 def routes(server: BlockServer, features: OnlineFeatures) -> APIRouter:
@@ -136,9 +135,9 @@ def routes(server: BlockServer, features: OnlineFeatures) -> APIRouter:
             answer = await server.answer(chosen, user_id, send_id, excluded)
             fresh = {"Cache-Control": "no-store"}
             if format is Format.html:
-                return Response(render_html(answer), headers=fresh, media_type="text/html")
+                return Response(render_html(answer, locale=answer.locale), headers=fresh, media_type="text/html")
             if format is Format.text:
-                return Response(render_text(answer), headers=fresh, media_type="text/plain")
+                return Response(render_text(answer, locale=answer.locale), headers=fresh, media_type="text/plain")
             return Response(render_json(answer), headers=fresh, media_type="application/json")
 
     @router.get("/users/{user_id:path}")

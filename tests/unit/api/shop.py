@@ -106,12 +106,17 @@ class Shop:
         return asyncio.run(asyncio.wait_for(visiting(), 20))  # a request that hangs is a failure, not a wait
 
 
+def drawn(mail: dict[str, Any]) -> list[dict[str, Any]]:
+    """The blocks that show something."""
+    return [block for block in mail["blocks"] if block["items"]]
+
+
 def sources(mail: dict[str, Any]) -> list[str]:
-    return [block["source"] for block in mail["blocks"]]
+    return [block["source"] for block in drawn(mail)]
 
 
 def items(mail: dict[str, Any]) -> list[list[str]]:
-    return [[item["item_id"] for item in block["items"]] for block in mail["blocks"]]
+    return [[item["item_id"] for item in block["items"]] for block in drawn(mail)]
 
 
 def counted(name: str, **labels: str) -> float:
