@@ -142,7 +142,11 @@ def test_the_rules_of_a_folder_hold_in_every_layout_beside_its_own(written: Call
         (GOOD.replace("count: 2", "fallback: [new_arrival]"), 6, "no fallback 'new_arrival'; write new_arrivals, or"),
         (GOOD.replace("count: 2", "fallback: [message]"), 6, "there is no fallback 'message'; write one of recently"),
         (GOOD.replace("count: 2", "fallback: [static, trending]"), 6, "nothing comes after static; write it last"),
-        (GOOD.replace("title: Bestsellers", "title: 'Hi {name}'"), 8, "nothing is known as {name}; write one of first_name,"),
+        (
+            GOOD.replace("title: Bestsellers", "title: 'Hi {name}'"),
+            8,
+            "nothing is known as {name}; write one of first_name,",
+        ),
         (GOOD.replace("title: Bestsellers", "title: 'Hi {first_name}'"), 8, "write a fallback_title without {first_n"),
         (GOOD.replace("Worth a look", "'In {country}'"), 5, "not every reader has a country; write a fallback_title"),
         (
