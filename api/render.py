@@ -8,6 +8,7 @@ Nothing here reads a clock, a network or a setting.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ import jinja2
 import jinja2.ext
 import msgspec
 from babel.numbers import format_currency, format_decimal
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from api.answer import Answer, Block, Item
 from api.blocks import KINDS
@@ -32,6 +33,7 @@ TEMPLATES: Final = ("grid", "list", "cart", "story")
 # The longest texts in characters, so that a runaway catalogue row does not get the whole mail clipped.
 _TITLE, _REASON, _ALT, _URL = 100, 120, 40, 2_048
 _STORY_TITLE, _STORY_REASON = 200, 480  # a story is read, not scanned
+_LINE = 700
 
 # Characters that draw nothing or turn the direction of what follows them: with these a title could leave its place.
 _UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\uffff\ud800-\udfff]")
@@ -177,8 +179,24 @@ def _clean(text: str, longest: int) -> str:
 
 
 def _for_html(text: str) -> str:
-    """The text escaped for HTML, and for the template language of the mail platform it will pass through."""
-    return escape(text).translate(_MERGE)
+    """The text escaped for HTML, and for the template language of the mail platform it will pass through; in ASCII."""
+    dressed = escape(text).translate(_MERGE).encode("ascii", "xmlcharrefreplace").decode("ascii")
+    return Markup(dressed if len(dressed) <= _LINE else _folded(dressed))  # noqa: S704  # escaped above
+
+
+def _folded(dressed: str) -> str:
+    """A long text on several lines, since mail servers break those above 998 characters wherever they please.
+
+    Where there is no space to break at, as in Japanese, a space without width lets the break be drawn as nothing.
+    """
+    lines = []
+    for line in textwrap.wrap(dressed, _LINE, break_long_words=False, break_on_hyphens=False):
+        while len(line) > _LINE:
+            at = line.rfind(";", 0, _LINE) + 1 or _LINE
+            lines.append(line[:at] + "&#8203;")
+            line = line[at:]
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def _for_text(text: str) -> str:
