@@ -16,6 +16,7 @@ from api.access import Keys
 from api.demo import pages
 from api.features import OnlineFeatures, connect
 from api.layout import SHIPPED, load_layouts
+from api.served import Served
 from api.settings import ApiSettings
 from api.snapshot import Snapshot, keep_fresh, refresh
 from dataflows.connectors import open_publisher
@@ -31,10 +32,11 @@ def create(settings: ApiSettings) -> FastAPI:
         LayoutError: a layout file cannot be used.
         StreamError: the stream's URL cannot be used.
     """
-    features = OnlineFeatures(connect(settings.redis_url))
+    client = connect(settings.redis_url)
+    features = OnlineFeatures(client)
     snapshot = Snapshot()
     layouts = load_layouts(Path(settings.layouts) if settings.layouts else SHIPPED)
-    server = serve.BlockServer(features, snapshot, layouts, settings.deadline)
+    server = serve.BlockServer(features, snapshot, layouts, settings.deadline, Served(client))
     publisher = open_publisher(settings.stream_url)
     letters_address, letters = open_letters(settings.dead_letters_url, settings.dead_letters_keep)
     keeper = connect(letters_address)

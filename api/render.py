@@ -86,13 +86,15 @@ def render_html(answer: Answer, *, accent: str = "#1f6f5c", locale: str = "en") 
     Raises:
         ValueError: If `accent` is not a colour of that form.
     """
-    sections = [_section(block, locale, _for_html) for block in answer.blocks if block.items]
+    rtl = locale_of(locale).text_direction == "rtl"
+    dress = _isolated if rtl else _for_html
+    sections = [_section(block, locale, dress) for block in answer.blocks if block.items]
     if not sections:
         return ""
     page = _templates().get_template("blocks.html.j2")
     html = page.render(
         sections=sections, words_of=of_language(BUTTONS, locale), lang=locale.replace("_", "-"),
-        rtl=locale_of(locale).text_direction == "rtl", **_look(accent),
+        rtl=rtl, **_look(accent),
     )  # fmt: skip
     return html.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
@@ -182,6 +184,11 @@ def _for_html(text: str) -> str:
     """The text escaped for HTML, and for the template language of the mail platform it will pass through; in ASCII."""
     dressed = escape(text).translate(_MERGE).encode("ascii", "xmlcharrefreplace").decode("ascii")
     return Markup(dressed if len(dressed) <= _LINE else _folded(dressed))  # noqa: S704  # escaped above
+
+
+def _isolated(text: str) -> str:
+    """The text for HTML that runs from right to left: one in another script keeps its full stop at its own end."""
+    return Markup("&#8296;") + _for_html(text) + Markup("&#8297;") if text else ""
 
 
 def _folded(dressed: str) -> str:

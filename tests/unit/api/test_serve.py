@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from api.breaker import FAILURES, PAUSE
 from api.known import CatalogueRow, ScopeFeatures
-from api.plans import BlockPlan, Layout
+from api.plans import BlockPlan, FrequencyCap, Layout
 from api.snapshot import Snapshot, refresh
 from tests.unit.api.shop import (
     CATALOGUE,
@@ -258,6 +258,41 @@ class TestSnapshot:
         with pytest.raises(redis.ConnectionError):
             asyncio.run(refresh(shop.snapshot, shop.store))  # type: ignore[arg-type]
         assert (shop.snapshot.fallback, shop.snapshot.catalogue) == before
+
+
+CAPPED = {"mine": Layout("mine", (BlockPlan("trending", "Hot", count=2, frequency_cap=FrequencyCap(1, 7)),))}
+
+
+class TestFrequencyCap:
+    """An item goes to the same person so often and no more; a mail asked for again is the same mail."""
+
+    def test_the_next_mail_holds_what_the_one_before_did_not(self) -> None:
+        shop = Shop(CAPPED)
+        first = items(shop.mail("mine", send_id="s1"))
+        assert items(shop.mail("mine", send_id="s1")) == first == [["p01", "p02"]]
+        assert items(shop.mail("mine", send_id="s2")) == [["p03", "p04"]]
+        assert items(shop.mail("mine", send_id="s1")) == first
+        assert items(shop.mail("mine", "nobody", send_id="s2")) == [["p00", "p01"]]
+
+    def test_a_mail_without_a_send_id_is_held_to_it_and_does_not_count(self) -> None:
+        shop = Shop(CAPPED)
+        shop.mail("mine", send_id="s1")
+        assert items(shop.mail("mine")) == items(shop.mail("mine")) == [["p03", "p04"]]
+
+    def test_every_mail_counts_once_some_layout_has_a_cap(self) -> None:
+        shop = Shop({**CAPPED, "other": Layout("other", (BlockPlan("trending", "Hot", count=3),))})
+        shop.mail("other", send_id="s1")
+        assert items(shop.mail("mine", send_id="s2")) == [["p04", "p05"]]
+
+    def test_without_a_cap_nothing_is_noted_or_asked(self, shop: Shop) -> None:
+        shop.mail(send_id="s1")
+        assert not {"note", "before"} & set(shop.store.asked)
+
+    @pytest.mark.parametrize("failure", FAILURES_OF_REDIS, ids=repr)
+    def test_a_mail_is_not_kept_back_for_want_of_a_note(self, failure: Exception | None) -> None:
+        shop = Shop(CAPPED, deadline=30 if failure else 0.05)
+        shop.store.failing["note"] = failure
+        assert items(shop.mail("mine", send_id="s1")) == [["p01", "p02"]]
 
 
 class TestUser:
