@@ -14,8 +14,8 @@ from api.known import CatalogueRow, Known, ScopeFeatures, UserFeatures
 
 SEEDS: Final = 10
 """How many of a user's items are asked for their neighbours."""
-NEAR: Final = 12
-"""How many neighbours of each count."""
+POOL: Final = 200
+"""How many neighbours count in all: of one item all it has, of many items the nearest of each."""
 FADE: Final = 0.8
 """What each older item counts, compared with the one after it."""
 
@@ -122,8 +122,9 @@ def near(known: Known, weights: Mapping[str, float]) -> tuple[list[str], dict[st
     scores: dict[str, float] = {}
     most: dict[str, float] = {}
     best: dict[str, str] = {}
+    each = POOL // max(len(weights), 1)
     for seed, weight in weights.items():
-        for neighbour in known.neighbours.get(seed, ())[:NEAR]:
+        for neighbour in known.neighbours.get(seed, ())[:each]:
             share = weight * neighbour.weight
             if share <= 0 or (item_id := neighbour.item_id) in weights:
                 continue
