@@ -31,17 +31,21 @@ class Item(msgspec.Struct, frozen=True):
     reason: str | None
 
 
-class Block(msgspec.Struct, frozen=True):
-    """One titled row of items; `block` is the kind, such as `recommended` or `abandoned_cart`."""
+class Block(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One titled row of items; `block` is the kind, `template` how it is drawn if not as its kind usually is."""
 
     block: str
     title: str
     source: Source
     items: tuple[Item, ...]
+    template: str = ""
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """The blocks of one mail to one person. Times are RFC 3339 in UTC; `features_as_of` is None if none were read."""
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The blocks of one mail to one person. Times are RFC 3339 in UTC; `features_as_of` is None if none were read.
+
+    `locale` is the language it speaks; JSON leaves it out where that is English.
+    """
 
     layout: str
     user_id: str
@@ -49,3 +53,4 @@ class Answer(msgspec.Struct, frozen=True):
     generated_at: str
     features_as_of: str | None
     blocks: tuple[Block, ...]
+    locale: str = "en"

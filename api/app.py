@@ -21,6 +21,7 @@ from api.features import OnlineFeatures, connect
 from api.geoip import Countries
 from api.layout import SHIPPED, load_layouts
 from api.publish import Bounded, Spooled
+from api.served import Served
 from api.settings import ApiSettings
 from api.snapshot import Snapshot, keep_fresh, refresh
 from api.spool import Spool
@@ -38,10 +39,11 @@ def create(settings: ApiSettings) -> FastAPI:
         LayoutError: a layout file cannot be used.
         StreamError: the stream's URL cannot be used.
     """
-    features = OnlineFeatures(connect(settings.redis_url))
+    client = connect(settings.redis_url)
+    features = OnlineFeatures(client)
     snapshot = Snapshot()
     layouts = load_layouts(Path(settings.layouts) if settings.layouts else SHIPPED)
-    server = serve.BlockServer(features, snapshot, layouts, settings.deadline)
+    server = serve.BlockServer(features, snapshot, layouts, settings.deadline, Served(client))
     publisher = _publisher(settings)
     letters_address, letters = open_letters(
         settings.dead_letters_url,

@@ -15,11 +15,13 @@ from api.metrics import UNREADABLE
 from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout, UnreadableValue
 
 USER_NAMES: Final = (
-    "recent_items", "cart_items", "purchased_items", "wishlist_items", "top_categories", "country", "first_name",
+    "recent_items", "cart_items", "purchased_items", "wishlist_items", "top_categories", "country", "locale",
+    "first_name",
 )  # fmt: skip
 USER_VIEWS: Final = ("user_activity", "user_items")
 CATALOGUE_NAMES: Final = (
     "title", "url", "image_url", "price", "list_price", "currency", "category", "brand", "in_stock", "added_at",
+    "price_dropped_at", "restocked_at",
 )  # fmt: skip
 
 

@@ -16,12 +16,13 @@ class UserFeatures(Struct, frozen=True):
     wishlist_items: Sequence[str] = ()
     top_categories: Sequence[str] = ()
     country: str | None = None
+    locale: str | None = None
     first_name: str | None = None
     as_of: int | None = None
 
 
 class CatalogueRow(Struct, frozen=True):
-    """What a mail shows of an item, and what decides whether it may."""
+    """What a mail shows of an item, and what decides whether it may; times are seconds since 1970."""
 
     title: str | None = None
     url: str | None = None
@@ -33,6 +34,8 @@ class CatalogueRow(Struct, frozen=True):
     brand: str | None = None
     in_stock: bool | None = None
     added_at: int | None = None
+    price_dropped_at: int | None = None
+    restocked_at: int | None = None
 
 
 class ScopeFeatures(Struct, frozen=True):
@@ -50,9 +53,22 @@ class Neighbour(Struct, frozen=True):
 
 
 class Known(Struct, frozen=True):
-    """All that rungs are built from."""
+    """All that rungs are built from.
+
+    Attributes:
+        user: the reader of the mail.
+        scopes: what is popular, by scope.
+        neighbours: what goes with the user's items.
+        fallback: items that may stand in for anything.
+        lately: of each moment (`added_at price_dropped_at restocked_at`) by scope the items it came to, newest first.
+        now: the time of the mail, in seconds since 1970.
+        served: when an item went into earlier mails to the user, in seconds since 1970.
+    """
 
     user: UserFeatures
     scopes: Mapping[str, ScopeFeatures]
     neighbours: Mapping[str, list[Neighbour]]
     fallback: tuple[str, ...] = ()
+    lately: Mapping[str, Mapping[str, Sequence[str]]] = {}
+    now: int = 0
+    served: Mapping[str, Sequence[int]] = {}

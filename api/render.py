@@ -8,27 +8,32 @@ Nothing here reads a clock, a network or a setting.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from functools import cache
+import textwrap
+from collections.abc import Callable
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import jinja2
 import jinja2.ext
 import msgspec
-from markupsafe import escape
+from babel.numbers import format_currency, format_decimal
+from markupsafe import Markup, escape
 
 from api.answer import Answer, Block, Item
+from api.blocks import KINDS
+from api.words import BUTTONS, locale_of, of_language
 
-T = TypeVar("T")
 _Dress = Callable[[str], str]
 
-_SHAPES = {"abandoned_cart": "cart", "editorial": "story", "message": "story"}  # every other kind is a grid
+TEMPLATES: Final = ("grid", "list", "cart", "story")
+"""How a block may be drawn; each is a macro of the template."""
 
 # The longest texts in characters, so that a runaway catalogue row does not get the whole mail clipped.
 _TITLE, _REASON, _ALT, _URL = 100, 120, 40, 2_048
 _STORY_TITLE, _STORY_REASON = 200, 480  # a story is read, not scanned
+_LINE = 700
 
 # Characters that draw nothing or turn the direction of what follows them: with these a title could leave its place.
 _UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\uffff\ud800-\udfff]")
@@ -36,47 +41,9 @@ _SPACE = re.compile("[\t\n\x0b\x0c\r \u2028\u2029]+")
 # The fragment passes through a mail platform's own template language; these begin or end its tags.
 _MERGE = {ord(sign): f"&#{ord(sign)};" for sign in "{}[]|%"}
 _MERGE_IN_TEXT = re.compile(r"([{*%\[])(?=[{%|\[#=])")
+_TOUCHING = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")  # a letter and a digit
+_BREAKING = re.compile("[ \u202f]")
 _IN_URL = {ord(sign): f"%{ord(sign):02X}" for sign in "{}|<>\"'`^"}
-
-_SYMBOLS = {
-    "AUD": "A$", "BRL": "R$", "CAD": "CA$", "CNY": "CN¥", "CZK": "Kč", "DKK": "kr", "EUR": "€", "GBP": "£",
-    "HKD": "HK$", "HUF": "Ft", "ILS": "₪", "INR": "₹", "JPY": "¥", "KRW": "₩", "MXN": "MX$", "NOK": "kr",
-    "NZD": "NZ$", "PLN": "zł", "SEK": "kr", "SGD": "S$", "TRY": "₺", "TWD": "NT$", "UAH": "₴", "USD": "$", "VND": "₫",
-}  # fmt: skip
-_BEHIND = {"CZK", "DKK", "HUF", "NOK", "PLN", "SEK", "VND"}  # written after the number in every language
-_DIGITS = {"CLP": 0, "ISK": 0, "JPY": 0, "KRW": 0, "VND": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3}
-
-# Language: the sign between thousands, the decimal sign, whether the currency stands before the number and a space.
-_NUMBERS = {
-    "en": (",", ".", "{c}{n}"), "da": (".", ",", "{n} {c}"), "de": (".", ",", "{n} {c}"), "es": (".", ",", "{n} {c}"),
-    "fr": (" ", ",", "{n} {c}"), "it": (".", ",", "{n} {c}"), "nb": (" ", ",", "{n} {c}"), "nl": (".", ",", "{c} {n}"),
-    "pl": (" ", ",", "{n} {c}"), "pt": (".", ",", "{n} {c}"), "sv": (" ", ",", "{n} {c}"),
-    "de-ch": ("’", ".", "{c} {n}"), "pt-br": (".", ",", "{c} {n}"),
-}  # fmt: skip
-
-
-class _Words(NamedTuple):
-    """The few words that are the renderer's own: on the buttons, and before an old price."""
-
-    view: str
-    read: str
-    cart: str
-    was: str
-
-
-_WORDS = {
-    "en": _Words("View", "Read more", "Back to your cart", "was"),
-    "da": _Words("Se", "Læs mere", "Tilbage til kurven", "før"),
-    "de": _Words("Ansehen", "Weiterlesen", "Zurück zum Warenkorb", "statt"),
-    "es": _Words("Ver", "Leer más", "Volver al carrito", "antes"),
-    "fr": _Words("Voir", "Lire la suite", "Retour au panier", "au lieu de"),
-    "it": _Words("Vedi", "Leggi tutto", "Torna al carrello", "invece di"),
-    "nb": _Words("Se", "Les mer", "Tilbake til handlekurven", "før"),
-    "nl": _Words("Bekijk", "Lees verder", "Terug naar je winkelwagen", "was"),
-    "pl": _Words("Zobacz", "Czytaj dalej", "Wróć do koszyka", "zamiast"),
-    "pt": _Words("Ver", "Ler mais", "Voltar ao carrinho", "antes"),
-    "sv": _Words("Visa", "Läs mer", "Tillbaka till varukorgen", "tidigare"),
-}
 
 
 class _Card(NamedTuple):
@@ -119,22 +86,26 @@ def render_html(answer: Answer, *, accent: str = "#1f6f5c", locale: str = "en") 
     Raises:
         ValueError: If `accent` is not a colour of that form.
     """
-    sections = [_section(block, locale, _for_html) for block in answer.blocks if block.items]
+    rtl = locale_of(locale).text_direction == "rtl"
+    dress = _isolated if rtl else _for_html
+    sections = [_section(block, locale, dress) for block in answer.blocks if block.items]
     if not sections:
         return ""
     page = _templates().get_template("blocks.html.j2")
     html = page.render(
-        sections=sections, words_of=_of_language(_WORDS, locale), lang=locale.replace("_", "-"), **_look(accent)
-    )
+        sections=sections, words_of=of_language(BUTTONS, locale), lang=locale.replace("_", "-"),
+        rtl=rtl, **_look(accent),
+    )  # fmt: skip
     return html.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
 def render_text(answer: Answer, *, locale: str = "en") -> str:
     """The plain-text part of the mail: titles, prices and links, without control characters."""
     sections = [_section(block, locale, _for_text) for block in answer.blocks if block.items]
-    return _templates().get_template("blocks.txt.j2").render(sections=sections, words_of=_of_language(_WORDS, locale))
+    return _templates().get_template("blocks.txt.j2").render(sections=sections, words_of=of_language(BUTTONS, locale))
 
 
+@lru_cache(maxsize=8192)
 def format_price(amount: float | None, currency: str | None, locale: str = "en") -> str:
     """An amount of money as people write it where `locale` is spoken; empty where there is no sensible amount.
 
@@ -143,17 +114,13 @@ def format_price(amount: float | None, currency: str | None, locale: str = "en")
     if amount is None or not 0 <= amount < 1e12:  # not a number fails this too
         return ""
     code = currency.upper() if currency else ""
-    code = code if re.fullmatch("[A-Z]{3}", code) else ""
-    thousands, decimal, pattern = _of_language(_NUMBERS, locale)
-    number = f"{amount:,.{_DIGITS.get(code, 2)}f}".translate({ord(","): thousands, ord("."): decimal})
-    if not code:
-        return number.replace(" ", "\u00a0")
-    symbol = _SYMBOLS.get(code, code)
-    if code in _BEHIND:
-        pattern = "{n} {c}"
-    elif pattern == "{c}{n}" and symbol[-1].isalpha():
-        pattern = "{c} {n}"
-    return pattern.format(c=symbol, n=number).replace(" ", "\u00a0")  # a price is not broken over two lines
+    spoken = locale_of(locale)
+    if re.fullmatch("[A-Z]{3}", code):
+        written = format_currency(amount, code, locale=spoken)
+    else:
+        written = format_decimal(amount, "#,##0.00", locale=spoken)
+    written = _TOUCHING.sub(" ", written)  # CHF 5: so Unicode's rules have it, and Babel leaves it out
+    return _BREAKING.sub("\u00a0", written)  # a price is not broken over two lines; old fonts have no narrow space
 
 
 def web_link(url: str | None) -> str | None:
@@ -172,7 +139,7 @@ def web_link(url: str | None) -> str | None:
 
 def _section(block: Block, locale: str, dress: _Dress) -> _Section:
     """The block with its texts clean and dressed for one format, and its cards in the order they are drawn."""
-    shape = _SHAPES.get(block.block, "grid")
+    shape = block.template or (KINDS[block.block].template if block.block in KINDS else "grid")
     cards = tuple(_card(item, shape, locale, dress) for item in block.items)
     odd = len(cards) % 2
     return _Section(
@@ -214,8 +181,29 @@ def _clean(text: str, longest: int) -> str:
 
 
 def _for_html(text: str) -> str:
-    """The text escaped for HTML, and for the template language of the mail platform it will pass through."""
-    return escape(text).translate(_MERGE)
+    """The text escaped for HTML, and for the template language of the mail platform it will pass through; in ASCII."""
+    dressed = escape(text).translate(_MERGE).encode("ascii", "xmlcharrefreplace").decode("ascii")
+    return Markup(dressed if len(dressed) <= _LINE else _folded(dressed))  # noqa: S704  # escaped above
+
+
+def _isolated(text: str) -> str:
+    """The text for HTML that runs from right to left: one in another script keeps its full stop at its own end."""
+    return Markup("&#8296;") + _for_html(text) + Markup("&#8297;") if text else ""
+
+
+def _folded(dressed: str) -> str:
+    """A long text on several lines, since mail servers break those above 998 characters wherever they please.
+
+    Where there is no space to break at, as in Japanese, a space without width lets the break be drawn as nothing.
+    """
+    lines = []
+    for line in textwrap.wrap(dressed, _LINE, break_long_words=False, break_on_hyphens=False):
+        while len(line) > _LINE:
+            at = line.rfind(";", 0, _LINE) + 1 or _LINE
+            lines.append(line[:at] + "&#8203;")
+            line = line[at:]
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def _for_text(text: str) -> str:
@@ -232,12 +220,6 @@ def _look(accent: str) -> dict[str, str]:
     dark = 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.2
     pale = "#" + "".join(f"{round(255 - (255 - part) * 0.16):02x}" for part in parts)
     return {"accent": accent, "on_accent": "#ffffff" if dark else "#1c1b19", "pale": pale}
-
-
-def _of_language(table: Mapping[str, T], locale: str) -> T:
-    """The table's entry for the locale, else for its language, else for English."""
-    tag = locale.lower().replace("_", "-")
-    return table.get(tag) or table.get(tag.partition("-")[0]) or table["en"]
 
 
 class _Unindented(jinja2.ext.Extension):

@@ -6,116 +6,242 @@ rung of every block what may be shown at all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
-from api.answer import Block, Item
+from api.answer import Block, Item, Source
 from api.blocks import KINDS
-from api.blocks.ladder import Candidate, Kind, Rung
-from api.blocks.recommended import seeds
+from api.blocks.ladder import Kind, Rung
+from api.choice import boosted, has_room, passes, worn_out
+from api.eligibility import Eligibility
 from api.known import CatalogueRow, Known, UserFeatures
-from api.layout import BlockPlan, Layout
+from api.plans import BlockPlan, Layout
+from api.wording import reason_of, title_of
+from api.words import said
 
 LOOKED_AT: Final = 24
-"""How many candidates of a rung are considered beyond those that other blocks may take."""
+"""How many items of a block's ladder are looked at beyond those that the mail shows."""
+PICKED_OVER: Final = 120
+"""Likewise where the block is choosy: filters, boosts and the like want more to choose from."""
 CATEGORIES: Final = 3
+DAY: Final = 86_400
+STATIC: Final = "static"
+_PINNED: Final = "pinned"
 
 
 class Offer(NamedTuple):
-    """A block of the layout with the ladder that its kind offers."""
+    """A block of the layout with the ladder that its kind offers, its items cut to what could be needed.
+
+    Attributes:
+        plan: what the layout says.
+        kind: of the block.
+        rungs: the ladder; pins are its first rung.
+        since: what is older is not new, reduced or back any more, in seconds since 1970.
+        gone: items that are out whatever their rows say.
+    """
 
     plan: BlockPlan
     kind: Kind
     rungs: list[Rung]
+    since: int
+    gone: Collection[str]
 
 
-def scopes_wanted(user: UserFeatures) -> list[str]:
-    """The scopes whose popular items may stand in a mail to this user."""
+class Readings(NamedTuple):
+    """What must be read before the ladders of a layout can be built: scopes, and items whose neighbours count."""
+
+    scopes: list[str]
+    seeds: list[str]
+
+
+class Mail(NamedTuple):
+    """The blocks of a mail on their way: their ladders, and the rule for all of them."""
+
+    offers: list[Offer]
+    eligibility: Eligibility
+    known: Known
+    locale: str
+
+
+def wanted(layout: Layout, user: UserFeatures) -> Readings:
+    """What blocks of a layout need to know beside the user."""
     country = [f"country:{user.country.upper()}"] if user.country and len(user.country) == 2 else []
-    return ["all", *country, *(f"category:{category}" for category in user.top_categories[:CATEGORIES])]
+    liked = [f"category:{category}" for category in user.top_categories[:CATEGORIES]]
+    filtered = [f"category:{path}" for plan in layout.blocks if plan.filters for path in plan.filters.category]
+    seeds: dict[str, None] = {}
+    for plan in layout.blocks:
+        for kind in _ladder_of(plan):
+            if kind.seeds:
+                seeds.update(dict.fromkeys(kind.seeds(user)))
+    return Readings(list(dict.fromkeys(("all", *country, *liked, *filtered))), list(seeds))
 
 
-def seeds_wanted(user: UserFeatures) -> list[str]:
-    """The items whose neighbours may stand in a mail to this user."""
-    return list(seeds(Known(user, {}, {})))
-
-
-def offers(layout: Layout, known: Known, excluded: Collection[str] = ()) -> list[Offer]:
-    """The ladders of a layout's blocks, each rung cut to what could possibly be needed of it."""
-    out = len(known.user.purchased_items) + len(known.user.cart_items) + len(excluded)
-    most = LOOKED_AT + sum(plan.count for plan in layout.blocks) + out
-    found = []
+def prepare(layout: Layout, known: Known, excluded: Collection[str] = ()) -> Mail:
+    """The ladders of a layout's blocks, each cut to what could possibly be needed of it."""
+    locale = known.user.locale or layout.locale
+    mail = Mail([], Eligibility(known.user, layout.rules, excluded), known, locale)
+    most = sum(plan.count for plan in layout.blocks) + LOOKED_AT
     for plan in layout.blocks:
         kind = KINDS[plan.block]
-        rungs = [rung._replace(candidates=rung.candidates[:most]) for rung in kind.rungs(known)]
-        found.append(Offer(plan, kind, rungs))
+        choosy = plan.filters or plan.boosts or plan.diversity
+        gone = mail.eligibility.barred(kind.shows_cart)
+        if plan.frequency_cap:
+            gone = gone | worn_out(known.served, plan.frequency_cap, known.now)
+        rungs = list(_cut(plan, kind, known, gone, most + PICKED_OVER if choosy else most))
+        since = known.now - (plan.within_days or kind.within_days) * DAY
+        mail.offers.append(Offer(plan, kind, rungs, since, gone))
+    return mail
+
+
+def items_wanted(mail: Mail) -> set[str]:
+    """Every item whose catalogue row must be read: those that may be shown, and those named in a reason.
+
+    The last rung's are remembered with their rows.
+    """
+    found: set[str] = set()
+    for offer in mail.offers:
+        for rung in offer.rungs:
+            if rung.source != STATIC or rung.phrase == _PINNED:
+                found.update(rung.ids)
+                if because := rung.because:
+                    found.update(seed for item_id in rung.ids if (seed := because(item_id).seed))
     return found
 
 
-def items_wanted(found: Iterable[Offer]) -> set[str]:
-    """Every item whose catalogue row is needed: the candidates, and those named in a reason."""
-    wanted: set[str] = set()
-    for offer in found:
-        for rung in offer.rungs:
-            for candidate in rung.candidates:
-                wanted.add(candidate.item_id)
-                if candidate.because:
-                    wanted.add(candidate.because)
-    return wanted
-
-
-def may_show(
-    item_id: str, row: CatalogueRow | None, user: UserFeatures, excluded: Collection[str], shows_cart: bool
-) -> bool:
-    """The one rule: not bought, not sold out, not left out by the caller, complete, and no cart item out of place."""
-    return (
-        row is not None
-        and row.in_stock is not False
-        and bool(row.title and row.url and row.image_url)
-        and row.price is not None
-        and item_id not in user.purchased_items
-        and item_id not in excluded
-        and (shows_cart or item_id not in user.cart_items)
+def fill(mail: Mail, catalogue: Mapping[str, CatalogueRow]) -> tuple[Block, ...]:
+    """The blocks of the mail, in order; a block without anything right to show is empty."""
+    shown: set[str] = set()
+    return tuple(
+        _content(offer, mail, shown) if offer.kind.content else _products(offer, mail, catalogue, shown)
+        for offer in mail.offers
     )
 
 
-def fill(
-    found: Iterable[Offer], user: UserFeatures, catalogue: Mapping[str, CatalogueRow], excluded: Collection[str] = ()
-) -> tuple[Block, ...]:
-    """The blocks of the mail, in order; a block without anything right to show is empty."""
-    shown: set[str] = set()
-    blocks = []
-    for plan, kind, rungs in found:
-        source, first_choice = rungs[-1].source, False
-        chosen: list[Candidate] = []
-        for rung in rungs:
-            fresh = (
-                candidate
-                for candidate in {each.item_id: each for each in rung.candidates}.values()
-                if candidate.item_id not in shown
-                and may_show(candidate.item_id, catalogue.get(candidate.item_id), user, excluded, kind.shows_cart)
-            )
-            picked = list(islice(fresh, plan.count - len(chosen)))
-            if picked and not chosen:
-                source, first_choice = rung.source, rung.first_choice
-            chosen += picked
-            shown.update(candidate.item_id for candidate in picked)
-            if len(chosen) >= plan.count or (chosen and not kind.mixes):
+def _ladder_of(plan: BlockPlan) -> Iterator[Kind]:
+    """The kinds whose rungs a block may come to."""
+    kind = KINDS[plan.block]
+    yield kind
+    yield from (KINDS[name] for name in _fallback(plan, kind) if name != STATIC)
+
+
+def _fallback(plan: BlockPlan, kind: Kind) -> tuple[str, ...]:
+    """What stands in."""
+    return kind.fallback if plan.fallback is None else plan.fallback
+
+
+def _ladder(plan: BlockPlan, kind: Kind, known: Known) -> Iterator[Rung]:
+    """The rungs of a block: its pins, its own, what is popular where it filters for, and the kinds that stand in."""
+    if plan.pins:
+        yield Rung(STATIC, plan.pins, _PINNED)
+    yield from kind.rungs(known)
+    if plan.filters and plan.fallback is None:
+        for path in plan.filters.category:
+            if scope := known.scopes.get(f"category:{path}"):
+                yield Rung("popular", scope.items, "popular_in", path)
+    for name in _fallback(plan, kind):
+        if name != STATIC:
+            for rung in KINDS[name].rungs(known):
+                yield rung._replace(first_choice=False)
+
+
+def _cut(plan: BlockPlan, kind: Kind, known: Known, gone: Collection[str], most: int) -> Iterator[Rung]:
+    """The ladder, cut to what could be needed of it: every item more is a catalogue row more to read."""
+    countries = plan.filters.countries if plan.filters else ()
+    if countries and (known.user.country or "").upper() not in countries:
+        return
+    left, seen = most, set(gone)
+    for rung in _ladder(plan, kind, known):
+        room = PICKED_OVER if rung.suits else left  # of those that must suit, most may not
+        ids = list(islice((item_id for item_id in dict.fromkeys(rung.ids) if item_id not in seen), room))
+        yield rung._replace(ids=ids)
+        if not rung.suits:  # what does not suit here may do on another rung
+            seen.update(ids)
+            left -= len(ids) if rung.phrase != _PINNED else 0
+        if left <= 0:
+            break
+    if STATIC in _fallback(plan, kind):  # remembered with its rows, so it costs no reading
+        yield Rung(STATIC, known.fallback, "worth_a_look")
+
+
+def _products(offer: Offer, mail: Mail, catalogue: Mapping[str, CatalogueRow], shown: set[str]) -> Block:
+    plan, kind, rungs, *_ = offer
+    source: Source = STATIC
+    first_choice = answered = False
+    chosen: list[tuple[str, Rung]] = []
+    crowd: Counter[tuple[str, str]] = Counter()
+    for rung in rungs:
+        if len(chosen) >= plan.count or (answered and not kind.mixes):
+            break
+        before = len(chosen)
+        for item_id in _ranked(rung, offer, mail, catalogue, shown):
+            row = catalogue[item_id]
+            if plan.diversity and not (has_room(plan.diversity, row, crowd) or rung.phrase == _PINNED):
+                continue
+            chosen.append((item_id, rung))
+            shown.add(item_id)
+            if plan.diversity:
+                crowd.update((("category", row.category or ""), ("brand", row.brand or "")))
+            if len(chosen) >= plan.count:
                 break
-        title = plan.title if first_choice else plan.fallback_title or plan.title
-        items = tuple(_item(position, each, catalogue) for position, each in enumerate(chosen, start=1))
-        blocks.append(Block(plan.block, title, source, items))
-    return tuple(blocks)
+        if len(chosen) > before and not answered and rung.phrase != _PINNED:
+            source, first_choice, answered = rung.source, rung.first_choice, True
+    title = title_of(plan, mail.known.user, mail.locale, first_choice)
+    items = tuple(
+        _item(position, item_id, catalogue[item_id], reason_of(rung, item_id, catalogue, mail.locale))
+        for position, (item_id, rung) in enumerate(chosen, start=1)
+    )
+    return Block(plan.block, title, source, items, plan.template or "")
 
 
-def _item(position: int, candidate: Candidate, catalogue: Mapping[str, CatalogueRow]) -> Item:
-    row = catalogue[candidate.item_id]
-    reason = candidate.reason
-    if candidate.because:
-        because = catalogue.get(candidate.because)
-        reason = f"{reason} {because.title}" if because and because.title else "picked for you"
+def _ranked(
+    rung: Rung, offer: Offer, mail: Mail, catalogue: Mapping[str, CatalogueRow], shown: set[str]
+) -> Iterator[str]:
+    """The items of a rung that may be shown and are what the block asks for, best first."""
+    plan, gone, complete, suits = offer.plan, offer.gone, mail.eligibility.complete, rung.suits
+    filters = plan.filters if rung.phrase != _PINNED else None
+    right = (
+        item_id
+        for item_id in rung.ids
+        if item_id not in shown
+        and item_id not in gone
+        and complete(item_id, row := catalogue.get(item_id))
+        and (filters is None or passes(filters, row))  # type: ignore[arg-type]  # complete says that it is there
+        and (suits is None or suits(row, _seed_row(rung, item_id, catalogue), offer.since))  # type: ignore[arg-type]
+    )
+    if not plan.boosts or rung.phrase == _PINNED:
+        return right
+    places = [
+        (place / boosted(plan.boosts, item_id, catalogue[item_id]), place, item_id)
+        for place, item_id in enumerate(right, start=1)
+    ]
+    return iter([item_id for *_, item_id in sorted(places)])
+
+
+def _seed_row(rung: Rung, item_id: str, catalogue: Mapping[str, CatalogueRow]) -> CatalogueRow | None:
+    seed = rung.because(item_id).seed if rung.because else None
+    return catalogue.get(seed) if seed else None
+
+
+def _content(offer: Offer, mail: Mail, shown: set[str]) -> Block:
+    """What the layout itself says, each piece once in a mail, without what the caller left out."""
+    plan = offer.plan
+    countries = plan.filters.countries if plan.filters else ()
+    pieces = () if countries and (mail.known.user.country or "").upper() not in countries else plan.content
+    chosen = [piece for piece in pieces if piece.id not in offer.gone and piece.id not in shown][: plan.count]
+    shown.update(piece.id for piece in chosen)
+    items = tuple(
+        Item(
+            piece.id, said(piece.title, mail.locale), piece.url, piece.image_url, None, None, None, position,
+            said(piece.text, mail.locale),
+        )
+        for position, piece in enumerate(chosen, start=1)
+    )  # fmt: skip
+    return Block(plan.block, title_of(plan, mail.known.user, mail.locale, True), STATIC, items, plan.template or "")
+
+
+def _item(position: int, item_id: str, row: CatalogueRow, reason: str) -> Item:
     return Item(
-        candidate.item_id, row.title or "", row.url, row.image_url, row.price, row.list_price, row.currency,
-        position, reason,
+        item_id, row.title or "", row.url, row.image_url, row.price, row.list_price, row.currency, position, reason
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Collection
 from datetime import datetime, timezone
@@ -17,11 +18,12 @@ from api import resolve
 from api.answer import Answer, Block
 from api.breaker import Breaker
 from api.features import OnlineFeatures
-from api.known import CatalogueRow, Known, ScopeFeatures, UserFeatures
-from api.layout import Layout
+from api.known import CatalogueRow, Known, UserFeatures
 from api.metrics import BLOCKS, BLOCKS_SECONDS, DEGRADED
+from api.plans import Layout
 from api.problems import Problem
 from api.render import render_html, render_json, render_text
+from api.served import Served
 from api.snapshot import Snapshot
 from dataflows.events import to_rfc3339
 
@@ -44,6 +46,7 @@ class BlockServer:
         snapshot: what answers in its place.
         layouts: by name.
         deadline: seconds for all reads of an answer.
+        served: what went into earlier mails, for layouts that cap how often.
         monotonic: the clock of the breaker.
         now: the time that answers are stamped with.
     """
@@ -54,6 +57,7 @@ class BlockServer:
         snapshot: Snapshot,
         layouts: dict[str, Layout],
         deadline: float,
+        served: Served,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
@@ -61,25 +65,30 @@ class BlockServer:
         self.layouts = layouts
         self._features, self._snapshot, self._deadline, self._now = features, snapshot, deadline, now
         self._breaker = Breaker(monotonic)
+        self._served = served
+        self._capped = any(plan.frequency_cap for layout in layouts.values() for plan in layout.blocks)
 
     async def answer(self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]) -> Answer:
         """The blocks of one mail; never fails for want of the online store."""
-        as_of, blocks = await self._personal(layout, user_id, excluded) or (None, self._plain(layout, excluded))
+        read = await self._personal(layout, user_id, send_id, excluded)
+        locale, as_of, blocks = read or (layout.locale, None, self._plain(layout, excluded))
+        if read and send_id and self._capped:
+            await self._note(user_id, send_id, blocks)
         for block in blocks:
             BLOCKS.labels(block.block, block.source).inc()
         generated = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         known_as_of = None if as_of is None else to_rfc3339(as_of)
-        return Answer(layout.name, user_id, send_id, generated, known_as_of, blocks)
+        return Answer(layout.name, user_id, send_id, generated, known_as_of, blocks, locale)
 
     async def _personal(
-        self, layout: Layout, user_id: str, excluded: Collection[str]
-    ) -> tuple[int | None, tuple[Block, ...]] | None:
+        self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]
+    ) -> tuple[str, int | None, tuple[Block, ...]] | None:
         """The blocks with everything that is known; None if it could not be read in time."""
         if not self._breaker.allows():
             DEGRADED.labels("breaker").inc()
             return None
         try:
-            read = await asyncio.wait_for(self._read(layout, user_id, excluded), self._deadline)
+            read = await asyncio.wait_for(self._read(layout, user_id, send_id, excluded), self._deadline)
         except asyncio.TimeoutError:
             DEGRADED.labels("deadline").inc()
         except (redis.RedisError, OSError):
@@ -91,27 +100,41 @@ class BlockServer:
         return None
 
     async def _read(
-        self, layout: Layout, user_id: str, excluded: Collection[str]
-    ) -> tuple[int | None, tuple[Block, ...]]:
+        self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]
+    ) -> tuple[str, int | None, tuple[Block, ...]]:
+        seconds, snapshot = self._seconds(), self._snapshot
         user = await self._features.user(user_id)
-        scopes, neighbours = await asyncio.gather(
-            self._features.scopes(resolve.scopes_wanted(user)),
-            self._features.neighbours(resolve.seeds_wanted(user)),
+        wanted = resolve.wanted(layout, user)
+        scopes, neighbours, served = await asyncio.gather(
+            self._features.scopes(wanted.scopes),
+            self._features.neighbours(wanted.seeds),
+            self._before(layout, user_id, send_id, seconds),
         )
-        known = Known(user, scopes, neighbours, self._snapshot.fallback)
-        found = resolve.offers(layout, known, excluded)
-        catalogue = await self._features.catalogue(resolve.items_wanted(found))
-        for item_id, row in self._snapshot.catalogue.items():
-            if item_id in catalogue and catalogue[item_id] == NOTHING:  # the store was emptied
-                catalogue[item_id] = row
-        return user.as_of, resolve.fill(found, user, catalogue, excluded)
+        known = Known(user, scopes, neighbours, snapshot.fallback, snapshot.lately, seconds, served)
+        mail = resolve.prepare(layout, known, excluded)
+        rows = await self._features.catalogue(resolve.items_wanted(mail))
+        read = {item_id: row for item_id, row in rows.items() if row != NOTHING}  # else the store was emptied
+        return mail.locale, user.as_of, resolve.fill(mail, {**snapshot.catalogue, **read})
+
+    async def _before(self, layout: Layout, user_id: str, send_id: str | None, now: int) -> dict[str, list[int]]:
+        """What went into earlier mails, if the layout asks."""
+        if not any(plan.frequency_cap for plan in layout.blocks):
+            return {}
+        return await self._served.before(user_id, send_id, now)
+
+    async def _note(self, user_id: str, send_id: str, blocks: tuple[Block, ...]) -> None:
+        """Remember what the mail holds; a mail is not kept back for want of it."""
+        shown = [item.item_id for block in blocks for item in block.items]
+        with contextlib.suppress(redis.RedisError, OSError, asyncio.TimeoutError):
+            await asyncio.wait_for(self._served.note(user_id, send_id, shown, self._seconds()), self._deadline)
+
+    def _seconds(self) -> int:
+        return int(self._now().timestamp())
 
     def _plain(self, layout: Layout, excluded: Collection[str]) -> tuple[Block, ...]:
         """The blocks from the snapshot alone."""
-        nobody = UserFeatures()
-        no_scopes: dict[str, ScopeFeatures] = {}
-        found = resolve.offers(layout, Known(nobody, no_scopes, {}, self._snapshot.fallback), excluded)
-        return resolve.fill(found, nobody, self._snapshot.catalogue, excluded)
+        known = Known(UserFeatures(), {}, {}, self._snapshot.fallback, now=self._seconds())
+        return resolve.fill(resolve.prepare(layout, known, excluded), self._snapshot.catalogue)
 
 
 def routes(server: BlockServer, features: OnlineFeatures) -> APIRouter:
@@ -136,9 +159,9 @@ def routes(server: BlockServer, features: OnlineFeatures) -> APIRouter:
             answer = await server.answer(chosen, user_id, send_id, excluded)
             fresh = {"Cache-Control": "no-store"}
             if format is Format.html:
-                return Response(render_html(answer), headers=fresh, media_type="text/html")
+                return Response(render_html(answer, locale=answer.locale), headers=fresh, media_type="text/html")
             if format is Format.text:
-                return Response(render_text(answer), headers=fresh, media_type="text/plain")
+                return Response(render_text(answer, locale=answer.locale), headers=fresh, media_type="text/plain")
             return Response(render_json(answer), headers=fresh, media_type="application/json")
 
     @router.get("/users/{user_id:path}")

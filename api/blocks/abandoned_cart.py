@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from api.blocks.ladder import Candidate, Kind, Rung, popular_rungs
+from api.blocks.ladder import Kind, Rung
 from api.known import Known
 
 
 def rungs(known: Known) -> Iterable[Rung]:
-    """The cart, else the user's own views, else what is trending."""
-    yield Rung("personal", [Candidate(item_id, "still in your cart") for item_id in known.user.cart_items], True)
-    yield Rung("personal", [Candidate(item_id, "you viewed it") for item_id in known.user.recent_items])
-    yield from popular_rungs(known, lambda scope: scope.items, "trending now")
+    """The cart."""
+    yield Rung("personal", known.user.cart_items, "in_cart", first_choice=True)
 
 
-KIND = Kind(rungs, mixes=False, shows_cart=True)
+KIND = Kind(
+    rungs, fallback=("recently_viewed", "trending", "static"), mixes=False, shows_cart=True, template="cart"
+)  # fmt: skip

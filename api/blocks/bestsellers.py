@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from api.blocks.ladder import Candidate, Kind, Rung, popular_rungs, segment_rungs
+from api.blocks.ladder import Kind, Rung, popular_rungs, segment_rungs
 from api.known import Known
 
 
 def rungs(known: Known) -> Iterable[Rung]:
-    """The liked categories' bestsellers, the shop's, and in a week without purchases what is trending."""
-    yield from segment_rungs(known, lambda scope: scope.bestsellers, "bestseller in {}")
-    *popular, static = popular_rungs(known, lambda scope: scope.bestsellers, "bestseller")
-    yield from popular
-    if everywhere := known.scopes.get("all"):
-        yield Rung("popular", [Candidate(item_id, "trending now") for item_id in everywhere.items])
-    yield static
+    """The liked categories' bestsellers, then the country's and the shop's."""
+    for rung in segment_rungs(known, lambda scope: scope.bestsellers, "bestseller_in"):
+        yield rung._replace(first_choice=True)
+    yield from popular_rungs(known, lambda scope: scope.bestsellers, "bestseller")
 
 
-KIND = Kind(rungs, mixes=True)
+KIND = Kind(rungs)  # in a week without purchases the trend stands in

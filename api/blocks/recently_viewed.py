@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from api.blocks.ladder import Candidate, Kind, Rung, popular_rungs
+from api.blocks.ladder import Kind, Rung
 from api.known import Known
 
 
 def rungs(known: Known) -> Iterable[Rung]:
-    """The user's own views, else what is trending."""
-    yield Rung("personal", [Candidate(item_id, "you viewed it") for item_id in known.user.recent_items], True)
-    yield from popular_rungs(known, lambda scope: scope.items, "trending now")
+    """The user's own views."""
+    yield Rung("personal", known.user.recent_items, "viewed", first_choice=True)
 
 
 KIND = Kind(rungs, mixes=False)

@@ -10,7 +10,7 @@ from api.known import Known
 
 def rungs(known: Known) -> Iterable[Rung]:
     """The country's trend, then everybody's."""
-    yield from popular_rungs(known, lambda scope: scope.items, "trending now")
+    yield from popular_rungs(known, lambda scope: scope.items, "trending")
 
 
-KIND = Kind(rungs, mixes=True)
+KIND = Kind(rungs, fallback=("static",))

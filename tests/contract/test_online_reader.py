@@ -102,7 +102,7 @@ class TestEqualToFeast:
             user = reading(server, lambda features, key=key: features.user(key))  # type: ignore[misc]
             names = ("recent_items", "cart_items", "purchased_items", "wishlist_items", "top_categories")
             assert user == UserFeatures(
-                **known(found, *names, "country", "first_name"),
+                **known(found, *names, "country", "locale", "first_name"),
                 as_of=AT if key in ("whole", "empty", "nulls", "counted only") else None,
             )
         assert told["whole"]["recent_items"] == ["p2", "p1"]

@@ -20,6 +20,7 @@ from api.breaker import PAUSE
 from api.features import OnlineFeatures, connect
 from api.layout import load_layouts
 from api.serve import BlockServer, routes
+from api.served import Served
 from api.snapshot import Snapshot, keep_fresh, refresh
 from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout
 from tests.contract.redis_server import RedisServer, write
@@ -60,9 +61,9 @@ class Mail(NamedTuple):
 class Shop:
     """The reading routes over a real reader; the breaker's clock moves when told to."""
 
-    def __init__(self, features: OnlineFeatures, snapshot: Snapshot) -> None:
+    def __init__(self, features: OnlineFeatures, snapshot: Snapshot, served: Served) -> None:
         self.clock, self.features = 0.0, features
-        server = BlockServer(features, snapshot, load_layouts(), 0.06, monotonic=lambda: self.clock)
+        server = BlockServer(features, snapshot, load_layouts(), 0.06, served, monotonic=lambda: self.clock)
         app = FastAPI()
         problems.install(app)
         app.include_router(routes(server, features))
@@ -104,7 +105,8 @@ async def open_shop(server: RedisServer, url: str = "", *, snapshot: bool = True
         patient = OnlineFeatures(redis.asyncio.Redis.from_url(server.url, protocol=2))
         await refresh(popular, patient)
         await patient.close()
-    shop = Shop(OnlineFeatures(connect(url or server.url)), popular)
+    client = connect(url or server.url)
+    shop = Shop(OnlineFeatures(client), popular, Served(client))
     try:
         yield shop
     finally:

@@ -1,8 +1,7 @@
-"""Mails to render, and a lint of what mail programs would spoil."""
+"""Mails to render, and what a mail program makes of them."""
 
 from __future__ import annotations
 
-import re
 from html.parser import HTMLParser
 
 import msgspec
@@ -20,15 +19,6 @@ PLAIN = Item(
     position=1,
     reason="because you viewed Stoneware cups",
 )
-TAGS = {"table", "tr", "td", "a", "img", "h2", "div", "s", "b"}
-PROPERTIES = {
-    "background-color", "border", "border-radius", "color", "display", "font-family", "font-size", "font-weight",
-    "height", "line-height", "margin", "max-width", "mso-line-height-rule", "padding", "table-layout",
-    "text-decoration", "white-space", "width", "word-break",
-}  # fmt: skip
-ONLY_ON = {"padding": {"td"}, "margin": {"h2"}, "max-width": {"table", "img"}, "background-color": {"table", "td"}}
-GHOST = ['[if mso]><table role="presentation" cellpadding="0" cellspacing="0" border="0" width="600"><tr><td><![endif]',
-         "[if mso]></td></tr></table><![endif]"]  # fmt: skip
 
 
 def item(**changes: object) -> Item:
@@ -85,38 +75,6 @@ class Parsed(HTMLParser):
     def links(self) -> list[str]:
         found = [attributes.get(name) for _, attributes in self.elements for name in ("href", "src")]
         return [link for link in found if link is not None]
-
-
-def faults(html: str) -> list[str]:
-    """What mail programs would spoil in the fragment, in words."""
-    parsed = Parsed(html)
-    found = [f"<{tag}> is not for mail" for tag, _ in parsed.elements if tag not in TAGS]
-    found += [f"comment {text!r}" for text in parsed.comments if text not in GHOST]
-    for tag, attributes in parsed.elements:
-        style = attributes.get("style") or ""
-        for declaration in filter(None, style.split(";")):
-            name, _, value = declaration.partition(":")
-            if name not in PROPERTIES or tag not in ONLY_ON.get(name, TAGS):
-                found.append(f"{name} on <{tag}>")
-            if "url(" in value or "var(" in value or "calc(" in value or re.search(r"\d(rem|em|vw|vh)\b", value):
-                found.append(f"{declaration} on <{tag}>")
-            if name == "margin" and value != "0":
-                found.append(f"relies on {declaration}")
-            if name == "line-height" and tag in {"div", "h2"} and f"mso-line-height-rule:exactly;{name}" not in style:
-                found.append(f"{declaration} that Outlook will stretch on <{tag}>")
-        if tag == "table" and [attributes.get(n) for n in ("role", "cellpadding", "cellspacing", "border")] != [
-            "presentation", "0", "0", "0",
-        ]:  # fmt: skip
-            found.append("a table that is not for layout only")
-        if tag == "img" and not (attributes.get("alt") and re.fullmatch(r"\d+", attributes.get("width") or "")):
-            found.append("a picture without alt or width in pixels")
-        if tag == "img" and not {"display:block", "height:auto"} <= set(style.split(";")):
-            found.append("a picture that will leave a gap or be distorted")
-        if tag == "a" and not re.search("(^|;)color:", style):
-            found.append("a link in the mail program's own blue")
-    found += [f"relative link {link}" for link in parsed.links() if not re.match("https?://[^/]", link)]
-    found += [f"line of {len(line)}" for line in html.splitlines() if len(line) > 998]
-    return found if html.isascii() else [*found, "characters that depend on the charset"]
 
 
 SAMPLES = {

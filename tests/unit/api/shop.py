@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
@@ -46,6 +46,7 @@ class Store:
         self.failing: dict[str, Exception | None] = {}
         """By the name of a reading: what it raises; None lets it never answer."""
         self.asked: list[str] = []
+        self.sends: dict[str, dict[str, tuple[int, list[str]]]] = {}
 
     async def user(self, user_id: str) -> UserFeatures:
         return await self._answer("user", self.users.get(user_id, UserFeatures()))
@@ -63,6 +64,18 @@ class Store:
 
     async def everything(self, user_id: str) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
         return await self._answer("everything", self.views.get(user_id, ({}, {})))
+
+    async def before(self, user_id: str, send_id: str | None, now: int) -> dict[str, list[int]]:
+        sends = await self._answer("before", self.sends.get(user_id, {}))
+        times: dict[str, list[int]] = {}
+        for send, (at, shown) in sends.items():
+            for item_id in shown if send != send_id else ():
+                times.setdefault(item_id, []).append(at)
+        return times
+
+    async def note(self, user_id: str, send_id: str, item_ids: Iterable[str], now: int) -> None:
+        sends = await self._answer("note", self.sends.setdefault(user_id, {}))
+        sends.setdefault(send_id, (now, list(item_ids)))
 
     async def _answer(self, name: str, value: T) -> T:
         self.asked.append(name)
@@ -82,7 +95,7 @@ class Shop:
         if snapshot:
             asyncio.run(refresh(self.snapshot, self.store))  # type: ignore[arg-type]
         server = BlockServer(
-            self.store, self.snapshot, dict(layouts), deadline,  # type: ignore[arg-type]
+            self.store, self.snapshot, dict(layouts), deadline, self.store,  # type: ignore[arg-type]
             monotonic=lambda: self.clock, now=lambda: datetime(2026, 5, 17, 9, 30, 0, 123_456, tzinfo=timezone.utc),
         )  # fmt: skip
         self.app = FastAPI()
@@ -106,12 +119,17 @@ class Shop:
         return asyncio.run(asyncio.wait_for(visiting(), 20))  # a request that hangs is a failure, not a wait
 
 
+def drawn(mail: dict[str, Any]) -> list[dict[str, Any]]:
+    """The blocks that show something."""
+    return [block for block in mail["blocks"] if block["items"]]
+
+
 def sources(mail: dict[str, Any]) -> list[str]:
-    return [block["source"] for block in mail["blocks"]]
+    return [block["source"] for block in drawn(mail)]
 
 
 def items(mail: dict[str, Any]) -> list[list[str]]:
-    return [[item["item_id"] for item in block["items"]] for block in mail["blocks"]]
+    return [[item["item_id"] for item in block["items"]] for block in drawn(mail)]
 
 
 def counted(name: str, **labels: str) -> float:

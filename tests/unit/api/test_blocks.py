@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 
 from api.blocks import KINDS
-from api.blocks.ladder import Candidate, Rung
+from api.blocks.back_in_stock import is_back
+from api.blocks.ladder import Because, Rung
+from api.blocks.new_arrivals import is_new
+from api.blocks.price_drop import is_cheaper
 from api.blocks.recommended import seeds
-from api.known import Known, Neighbour, ScopeFeatures, UserFeatures
+from api.blocks.similar import alike
+from api.known import CatalogueRow, Known, Neighbour, ScopeFeatures, UserFeatures
 
 SHOPPER = UserFeatures(
-    recent_items=["seen1", "seen2"], cart_items=["cart1", "cart2"], purchased_items=["had1"],
+    recent_items=["seen1", "seen2"], cart_items=["cart1", "cart2"], purchased_items=["had1"], wishlist_items=["wish1"],
     top_categories=["A/B", "C"], country="fr",
 )  # fmt: skip
 KNOWN = Known(
@@ -18,49 +22,63 @@ KNOWN = Known(
     {
         "all": ScopeFeatures(["hot1", "hot2"], ["best1", "best2"]),
         "country:FR": ScopeFeatures(["chaud"], ["mieux"]),
-        "category:A/B": ScopeFeatures(["hotAB"], ["bestAB"]),
+        "category:A/B": ScopeFeatures(["hotAB", "hotAB2"], ["bestAB"]),
         "category:C": ScopeFeatures(["hotC"], ["bestC"]),
     },
-    {"seen1": [Neighbour("near", 0.5), Neighbour("cart2", 0.9)]},
+    {"seen1": [Neighbour("near", 0.5), Neighbour("cart2", 0.9)], "had1": [Neighbour("with", 0.5)]},
     ("first", "second"),
+    {
+        moment: {"all": [f"{word}1", f"{word}2"], "category:C": [f"{word}C"]}
+        for moment, word in (("added_at", "new"), ("price_dropped_at", "less"), ("restocked_at", "back"))
+    },
 )
-STATIC = ("static", [("first", None), ("second", None)])
-TREND = [
-    ("popular", [("chaud", "trending now")]),
-    ("popular", [("hot1", "trending now"), ("hot2", "trending now")]),
-    STATIC,
-]
-SEEN = ("personal", [("seen1", "you viewed it"), ("seen2", "you viewed it")])
+OWN = ["cart1", "cart2", "wish1", "seen1", "seen2"]
 
 
-def ladder(kind: str, known: Known) -> list[tuple[str, list[tuple[str, str | None]]]]:
-    """The rungs that hold something, as plain values."""
+def ladder(kind: str, known: Known) -> list[tuple[str, list[str], str]]:
+    """The rungs that hold something, as plain values: who answers, the items, and why the first of them."""
     return [
-        (rung.source, [(candidate.item_id, candidate.reason) for candidate in rung.candidates])
+        (rung.source, list(rung.ids), rung.because(rung.ids[0]).phrase if rung.because else rung.phrase)
         for rung in KINDS[kind].rungs(known)
-        if rung.candidates
+        if rung.ids
     ]
 
 
+def lately(word: str, phrase: str) -> list[tuple[str, list[str], str]]:
+    return [("segment", [f"{word}C"], phrase), ("popular", [f"{word}1", f"{word}2"], phrase)]
+
+
 LADDERS = {
-    "recently_viewed": [SEEN, *TREND],
-    "abandoned_cart": [("personal", [("cart1", "still in your cart"), ("cart2", "still in your cart")]), SEEN, *TREND],
+    "recently_viewed": [("personal", ["seen1", "seen2"], "viewed")],
+    "abandoned_cart": [("personal", ["cart1", "cart2"], "in_cart")],
     "recommended": [
-        ("personal", [("near", "because you viewed")]),
-        ("segment", [("hotAB", "popular in A/B")]),
-        ("segment", [("hotC", "popular in C")]),
-        *TREND,
+        ("personal", ["near", "with"], "because_viewed"),
+        ("segment", ["hotAB", "hotAB2"], "popular_in"),
+        ("segment", ["hotC"], "popular_in"),
     ],
-    "trending": TREND,
+    "similar": [
+        ("personal", ["cart2", "near"], "similar_to"),
+        ("segment", ["hotAB", "hotAB2"], "popular_in"),
+        ("segment", ["hotC"], "popular_in"),
+    ],
+    "bought_together": [("personal", ["with"], "goes_with")],
+    "trending": [("popular", ["chaud"], "trending"), ("popular", ["hot1", "hot2"], "trending")],
     "bestsellers": [
-        ("segment", [("bestAB", "bestseller in A/B")]),
-        ("segment", [("bestC", "bestseller in C")]),
-        ("popular", [("mieux", "bestseller")]),
-        ("popular", [("best1", "bestseller"), ("best2", "bestseller")]),
-        ("popular", [("hot1", "trending now"), ("hot2", "trending now")]),
-        STATIC,
+        ("segment", ["bestAB"], "bestseller_in"),
+        ("segment", ["bestC"], "bestseller_in"),
+        ("popular", ["mieux"], "bestseller"),
+        ("popular", ["best1", "best2"], "bestseller"),
     ],
+    "category_picks": [("segment", ["hotAB", "hotC", "hotAB2"], "popular_in")],
+    "new_arrivals": lately("new", "new"),
+    "price_drop": [("personal", OWN, "price_dropped"), *lately("less", "price_dropped")],
+    "back_in_stock": [("personal", OWN, "back_in_stock"), *lately("back", "back_in_stock")],
+    "wishlist": [("personal", ["wish1"], "wished")],
+    "editorial": [],
+    "message": [],
 }
+ABOUT_THE_SHOP = {"trending", "bestsellers", "new_arrivals", "price_drop", "back_in_stock"}
+"""What these offer needs no user."""
 
 
 def test_every_kind_has_its_ladder_here() -> None:
@@ -73,79 +91,104 @@ def test_the_ladder_of_somebody_well_known(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", LADDERS)
-def test_a_stranger_is_shown_what_is_popular_everywhere(kind: str) -> None:
-    known = Known(UserFeatures(), {"all": KNOWN.scopes["all"]}, {}, KNOWN.fallback)
-    steps = ladder(kind, known)
-    assert [source for source, _ in steps] == ["popular"] * (len(steps) - 1) + ["static"]
-    assert len(steps) == (3 if kind == "bestsellers" else 2)
+def test_a_stranger_is_offered_what_the_shop_as_a_whole_has_or_nothing(kind: str) -> None:
+    known = Known(UserFeatures(), {"all": KNOWN.scopes["all"]}, {}, KNOWN.fallback, KNOWN.lately)
+    assert ladder(kind, known) == (LADDERS[kind][-1:] if kind in ABOUT_THE_SHOP else [])
 
 
 @pytest.mark.parametrize("kind", LADDERS)
-def test_with_nothing_known_at_all_a_ladder_still_has_its_last_rung(kind: str) -> None:
-    *upper, last = KINDS[kind].rungs(Known(UserFeatures(), {}, {}, ("first",)))
-    assert last == Rung("static", [Candidate("first")])
-    assert not any(rung.candidates for rung in upper)
+def test_with_nothing_known_at_all_a_ladder_is_empty(kind: str) -> None:
+    assert ladder(kind, Known(UserFeatures(), {}, {})) == []
 
 
-def test_only_a_cart_shows_the_cart_and_what_is_the_users_own_is_never_filled_up() -> None:
-    assert {name for name, kind in KINDS.items() if kind.shows_cart} == {"abandoned_cart"}
-    assert {name for name, kind in KINDS.items() if not kind.mixes} == {"abandoned_cart", "recently_viewed"}
+@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if not kind.content])
+def test_every_kind_of_products_ends_on_what_needs_nobody(kind: str) -> None:
+    *others, last = KINDS[kind].fallback
+    assert last == "static"
+    assert set(others) <= set(KINDS)
+
+
+def test_only_some_kinds_show_the_cart_and_what_is_the_users_own_is_never_filled_up() -> None:
+    assert {name for name, kind in KINDS.items() if kind.shows_cart} == {
+        "abandoned_cart", "price_drop", "back_in_stock",
+    }  # fmt: skip
+    assert {name for name, kind in KINDS.items() if not kind.mixes} == {"abandoned_cart", "recently_viewed", "wishlist"}
+
+
+DAY = 86_400
+ROW = CatalogueRow(in_stock=True)
+
+
+@pytest.mark.parametrize(("at", "suits"), [(None, False), (9 * DAY - 1, False), (9 * DAY, True), (10 * DAY, True)])
+def test_a_moment_counts_from_a_day_on(at: int | None, suits: bool) -> None:
+    assert is_new(CatalogueRow(added_at=at), None, 9 * DAY) == suits
+    assert is_cheaper(CatalogueRow(price_dropped_at=at), None, 9 * DAY) == suits
+    assert is_back(CatalogueRow(restocked_at=at, in_stock=True), None, 9 * DAY) == suits
+
+
+@pytest.mark.parametrize("in_stock", [None, False])
+def test_what_is_not_in_stock_is_not_back(in_stock: bool | None) -> None:
+    assert not is_back(CatalogueRow(restocked_at=DAY, in_stock=in_stock), None, 0)
+
+
+@pytest.mark.parametrize(
+    ("category", "seed", "suits"), [("A", "A", True), ("A", "A/B", False), (None, None, False), ("A", None, False)]
+)
+def test_alike_is_what_shares_the_category(category: str | None, seed: str | None, suits: bool) -> None:
+    assert alike(CatalogueRow(category=category), CatalogueRow(category=seed), 0) == suits
+    assert not alike(CatalogueRow(category=category), None, 0)
 
 
 def test_a_country_counts_however_it_is_written_and_only_if_it_is_known() -> None:
     for country, first in (("fr", "chaud"), ("FR", "chaud"), ("DE", "hot1"), (None, "hot1")):
         known = Known(UserFeatures(country=country), KNOWN.scopes, {}, ())
-        assert ladder("trending", known)[0][1][0][0] == first
-
-
-def test_a_category_may_hold_any_sign() -> None:
-    user = UserFeatures(top_categories=["{} {0} %s"])
-    known = Known(user, {"category:{} {0} %s": ScopeFeatures(["odd"], [])}, {}, ())
-    assert ladder("recommended", known) == [("segment", [("odd", "popular in {} {0} %s")])]
+        assert ladder("trending", known)[0][1][0] == first
 
 
 class TestRecommended:
     """Neighbours of what the user did, the closest to the weightiest first."""
 
-    def first_rung(self, user: UserFeatures, **neighbours: list[Neighbour]) -> list[Candidate]:
+    def first_rung(self, user: UserFeatures, **neighbours: list[Neighbour]) -> Rung:
         first, *_ = KINDS["recommended"].rungs(Known(user, {}, neighbours, ()))
-        return first.candidates
+        return first
+
+    def why(self, rung: Rung) -> Because:
+        assert rung.because
+        return rung.because(rung.ids[0])
 
     def test_the_cart_weighs_more_than_a_view_and_a_new_view_more_than_an_old_one(self) -> None:
-        user = UserFeatures(cart_items=["c"], recent_items=["new", "old"], purchased_items=["p"])
-        weights = seeds(Known(user, {}, {}))
+        weights = seeds(UserFeatures(cart_items=["c"], recent_items=["new", "old"], purchased_items=["p"]))
         assert weights["c"] > weights["new"] > weights["old"]
         assert weights["new"] == weights["p"]
 
     def test_what_was_viewed_and_lies_in_the_cart_weighs_both(self) -> None:
-        assert seeds(Known(UserFeatures(cart_items=["a"], recent_items=["a"]), {}, {})) == {"a": 3.0}
+        assert seeds(UserFeatures(cart_items=["a"], recent_items=["a"])) == {"a": 3.0}
 
     def test_two_seeds_that_agree_outweigh_one(self) -> None:
         user = UserFeatures(recent_items=["a", "b"])
         found = self.first_rung(
             user, a=[Neighbour("alone", 0.6), Neighbour("both", 0.4)], b=[Neighbour("both", 0.4)]
         )  # fmt: skip
-        assert [candidate.item_id for candidate in found] == ["both", "alone"]
+        assert found.ids == ["both", "alone"]
 
     def test_the_reason_is_the_seed_that_gave_most(self) -> None:
         user = UserFeatures(recent_items=["a", "b"])
-        (found,) = self.first_rung(user, a=[Neighbour("x", 0.2)], b=[Neighbour("x", 0.9)])
-        assert found == Candidate("x", "because you viewed", "b")
+        found = self.first_rung(user, a=[Neighbour("x", 0.2)], b=[Neighbour("x", 0.9)])
+        assert (found.ids, self.why(found)) == (["x"], Because("because_viewed", "b"))
 
     def test_what_goes_with_a_purchase_says_so(self) -> None:
-        (found,) = self.first_rung(UserFeatures(purchased_items=["p"]), p=[Neighbour("x", 0.5)])
-        assert found == Candidate("x", "goes with", "p")
+        found = self.first_rung(UserFeatures(purchased_items=["p"]), p=[Neighbour("x", 0.5)])
+        assert (found.ids, self.why(found)) == (["x"], Because("goes_with", "p"))
 
     def test_a_seed_is_not_recommended(self) -> None:
         user = UserFeatures(recent_items=["a"], cart_items=["b"])
-        assert self.first_rung(user, a=[Neighbour("b", 1.0)], b=[Neighbour("a", 1.0)]) == []
+        assert self.first_rung(user, a=[Neighbour("b", 1.0)], b=[Neighbour("a", 1.0)]).ids == []
 
     def test_equals_stand_in_the_order_of_their_ids(self) -> None:
         neighbours = [Neighbour("z", 0.5), Neighbour("m", 0.5), Neighbour("a", 0.5)]
-        found = self.first_rung(UserFeatures(recent_items=["s"]), s=neighbours)
-        assert [candidate.item_id for candidate in found] == ["a", "m", "z"]
+        assert self.first_rung(UserFeatures(recent_items=["s"]), s=neighbours).ids == ["a", "m", "z"]
 
     @pytest.mark.parametrize("weight", [0.0, -0.5])
     def test_a_neighbour_that_weighs_nothing_spoils_nothing(self, weight: float) -> None:
         found = self.first_rung(UserFeatures(recent_items=["s"]), s=[Neighbour("good", 0.5), Neighbour("odd", weight)])
-        assert found[0].item_id == "good"
+        assert found.ids == ["good"]

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from api.breaker import FAILURES, PAUSE
 from api.known import CatalogueRow, ScopeFeatures
-from api.layout import BlockPlan, Layout
+from api.plans import BlockPlan, FrequencyCap, Layout
 from api.snapshot import Snapshot, refresh
 from tests.unit.api.shop import (
     CATALOGUE,
@@ -22,6 +22,7 @@ from tests.unit.api.shop import (
     SHOPPER,
     Shop,
     counted,
+    drawn,
     items,
     sources,
 )
@@ -41,13 +42,13 @@ class TestAnswer:
             "layout": "weekly", "user_id": "u1", "send_id": "s1", "generated_at": "2026-05-17T09:30:00.123Z",
             "features_as_of": "2023-11-14T22:13:20.123Z",
         }  # fmt: skip
-        assert [(block["block"], block["title"], block["source"]) for block in mail["blocks"]] == [
+        assert [(block["block"], block["title"], block["source"]) for block in drawn(mail)] == [
             ("recently_viewed", "Still on your mind", "personal"),
             ("recommended", "Picked for you", "personal"),
             ("trending", "Trending now", "popular"),
         ]
         assert items(mail) == [["p05", "p06", "p07", "p08"], ["p15", "p16", "p01", "p02"], ["p03", "p04", "p09"]]
-        assert mail["blocks"][1]["items"][0] == {
+        assert drawn(mail)[1]["items"][0] == {
             "item_id": "p15", "title": "Thing p15", "url": "https://shop.example/p15",
             "image_url": "https://shop.example/p15.jpg", "price": 9.5, "list_price": None, "currency": "EUR",
             "position": 1, "reason": "because you viewed Thing p05",
@@ -57,13 +58,13 @@ class TestAnswer:
         mail = shop.mail(user_id="nobody")
         assert (mail["features_as_of"], mail["send_id"]) == (None, None)
         assert sources(mail) == ["popular", "popular", "static"]
-        assert [block["title"] for block in mail["blocks"]] == ["Worth a look", "You might like", "Trending now"]
+        assert [block["title"] for block in drawn(mail)] == ["Worth a look", "You might like", "Trending now"]
 
     @pytest.mark.parametrize("layout", ["abandoned_cart", "post_purchase", "weekly", "welcome"])
     def test_every_layout_that_is_shipped(self, shop: Shop, layout: str) -> None:
         mail = shop.mail(layout)
         shown = [item_id for row in items(mail) for item_id in row]
-        assert all(items(mail))
+        assert [block["block"] for block in mail["blocks"] if not block["items"]] in ([], ["price_drop"])
         assert len(shown) == len(set(shown))
         assert "p00" not in shown
         assert ("p10" in shown) == (layout == "abandoned_cart")
@@ -82,7 +83,7 @@ class TestAnswer:
         asyncio.run(refresh(shop.snapshot, shop.store))  # type: ignore[arg-type]
         shop.store.failing = dict.fromkeys(failing, redis.ConnectionError("refused"))
         mail = shop.mail("welcome", "nobody", exclude=",".join(many[:80]))
-        assert items(mail) == [many[80:84], many[84:88]]
+        assert items(mail) == [many[80:84], many[84:86], many[86:90]]
 
     @pytest.mark.parametrize(
         ("format_", "type_", "start"),
@@ -160,7 +161,7 @@ class TestDegraded:
         mail = shop.mail()
         assert mail["features_as_of"] is None
         assert sources(mail) == ["static", "static", "static"]
-        assert [block["title"] for block in mail["blocks"]] == ["Worth a look", "You might like", "Trending now"]
+        assert [block["title"] for block in drawn(mail)] == ["Worth a look", "You might like", "Trending now"]
         assert items(mail) == [["p02", "p03", "p04", "p05"], ["p06", "p07", "p08", "p09"], ["p00", "p01"]]
         assert counted("inlay_degraded_answers_total", reason=reason) == before + 1
 
@@ -189,13 +190,13 @@ class TestDegraded:
         shop = Shop(snapshot=False)
         shop.store.failing["user"] = redis.ConnectionError("refused")
         mail = shop.mail()
-        assert (sources(mail), items(mail)) == (["static"] * 3, [[], [], []])
+        assert {block["source"] for block in mail["blocks"]} == {"static"}
+        assert drawn(mail) == []
 
     def test_a_store_that_was_emptied_is_made_up_for_by_the_snapshot(self, shop: Shop) -> None:
         shop.store.users, shop.store.popular, shop.store.near, shop.store.rows = {}, {}, {}, {}
         mail = shop.mail()
         assert sources(mail) == ["static"] * 3
-        assert all(items(mail))
 
     def test_the_breaker_spares_requests_the_wait(self, shop: Shop) -> None:
         shop.store.failing["user"] = redis.TimeoutError("slow")
@@ -239,7 +240,9 @@ class TestSnapshot:
 
     def test_bestsellers_come_first_then_the_trend_then_the_newest(self) -> None:
         rows = {"a": CatalogueRow(added_at=1), "b": CatalogueRow(), "c": CatalogueRow(added_at=3), "d": CatalogueRow()}
-        assert Snapshot(ScopeFeatures(["d", "b"], ["b"]), rows).fallback == ("b", "d", "c", "a")
+        snapshot = Snapshot()
+        snapshot.take(ScopeFeatures(["d", "b"], ["b"]), rows)
+        assert snapshot.fallback == ("b", "d", "c", "a")
 
     def test_an_emptied_store_leaves_what_was_read_last(self, shop: Shop) -> None:
         before = shop.snapshot.fallback
@@ -255,6 +258,41 @@ class TestSnapshot:
         with pytest.raises(redis.ConnectionError):
             asyncio.run(refresh(shop.snapshot, shop.store))  # type: ignore[arg-type]
         assert (shop.snapshot.fallback, shop.snapshot.catalogue) == before
+
+
+CAPPED = {"mine": Layout("mine", (BlockPlan("trending", "Hot", count=2, frequency_cap=FrequencyCap(1, 7)),))}
+
+
+class TestFrequencyCap:
+    """An item goes to the same person so often and no more; a mail asked for again is the same mail."""
+
+    def test_the_next_mail_holds_what_the_one_before_did_not(self) -> None:
+        shop = Shop(CAPPED)
+        first = items(shop.mail("mine", send_id="s1"))
+        assert items(shop.mail("mine", send_id="s1")) == first == [["p01", "p02"]]
+        assert items(shop.mail("mine", send_id="s2")) == [["p03", "p04"]]
+        assert items(shop.mail("mine", send_id="s1")) == first
+        assert items(shop.mail("mine", "nobody", send_id="s2")) == [["p00", "p01"]]
+
+    def test_a_mail_without_a_send_id_is_held_to_it_and_does_not_count(self) -> None:
+        shop = Shop(CAPPED)
+        shop.mail("mine", send_id="s1")
+        assert items(shop.mail("mine")) == items(shop.mail("mine")) == [["p03", "p04"]]
+
+    def test_every_mail_counts_once_some_layout_has_a_cap(self) -> None:
+        shop = Shop({**CAPPED, "other": Layout("other", (BlockPlan("trending", "Hot", count=3),))})
+        shop.mail("other", send_id="s1")
+        assert items(shop.mail("mine", send_id="s2")) == [["p04", "p05"]]
+
+    def test_without_a_cap_nothing_is_noted_or_asked(self, shop: Shop) -> None:
+        shop.mail(send_id="s1")
+        assert not {"note", "before"} & set(shop.store.asked)
+
+    @pytest.mark.parametrize("failure", FAILURES_OF_REDIS, ids=repr)
+    def test_a_mail_is_not_kept_back_for_want_of_a_note(self, failure: Exception | None) -> None:
+        shop = Shop(CAPPED, deadline=30 if failure else 0.05)
+        shop.store.failing["note"] = failure
+        assert items(shop.mail("mine", send_id="s1")) == [["p01", "p02"]]
 
 
 class TestUser:

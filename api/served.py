@@ -1,0 +1,60 @@
+"""Served: which items went into the mails of a user and when, so that a layout can cap how often.
+
+Kept only while some layout has a cap: a sorted set a user, of send and item by the time of the first answer. A mail
+that is asked for again is the same mail: it neither counts anew nor counts against itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import redis.asyncio
+
+DAYS: Final = 90
+"""How long it is remembered, as long as a cap may look back."""
+_SECONDS: Final = DAYS * 86_400
+
+
+class Served:
+    """The memory of what was served.
+
+    Args:
+        client: connected to the Redis of the online store.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._client = client
+
+    async def before(self, user_id: str, send_id: str | None, now: int) -> dict[str, list[int]]:
+        """When each item went into a mail to the user other than this one, in seconds since 1970.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        pairs: Any = await self._client.zrangebyscore(_key(user_id), now - _SECONDS, "+inf", withscores=True)
+        found: dict[str, list[int]] = {}
+        for member, at in pairs:
+            send, _, item_id = member.decode().partition("\n")
+            if send != send_id:
+                found.setdefault(item_id, []).append(int(at))
+        return found
+
+    async def note(self, user_id: str, send_id: str, item_ids: Iterable[str], now: int) -> None:
+        """Remember what a mail holds; of a mail asked for again, the time of the first answer stays.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        members = {f"{send_id}\n{item_id}": now for item_id in item_ids}
+        if not members:
+            return
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.zadd(_key(user_id), members, nx=True)
+        pipeline.zremrangebyscore(_key(user_id), "-inf", now - _SECONDS)
+        pipeline.expire(_key(user_id), _SECONDS)
+        await pipeline.execute()
+
+
+def _key(user_id: str) -> str:
+    return f"inlay:served:{user_id}"

@@ -1,0 +1,48 @@
+"""Wording: the titles of blocks and the reasons of items, in the language of the reader. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from api.blocks.ladder import Because, Rung
+from api.known import CatalogueRow, UserFeatures
+from api.plans import BlockPlan
+from api.words import day_and_month, phrases_of, said
+
+NAMES: Final = re.compile(r"\{(\w+)\}")
+"""What stands in a title for something of the reader's own."""
+TITLE_NAMES: Final = ("first_name", "country", "category")
+
+
+def title_of(plan: BlockPlan, user: UserFeatures, locale: str, first_choice: bool) -> str:
+    """The title, in the reader's language, if it fits what is shown and all names in it are known."""
+    title = said(plan.title, locale)
+    if not first_choice and plan.fallback_title:
+        return said(plan.fallback_title, locale)
+    if "{" not in title:
+        return title
+    names = {
+        "first_name": user.first_name,
+        "country": user.country,
+        "category": user.top_categories[0].rpartition("/")[2] if user.top_categories else None,
+    }
+    if plan.fallback_title and not all(names.get(name) for name in NAMES.findall(title)):
+        return said(plan.fallback_title, locale)
+    return NAMES.sub(lambda found: names.get(found[1]) or "", title)
+
+
+def reason_of(rung: Rung, item_id: str, catalogue: Mapping[str, CatalogueRow], locale: str) -> str:
+    """Why an item stands in a block, in the language of the reader."""
+    phrase, seed, about = rung.because(item_id) if rung.because else Because(rung.phrase, about=rung.about)
+    if seed:
+        row = catalogue.get(seed)
+        about = row.title if row else None
+        phrase = phrase if about else "picked"
+    elif rung.dated:
+        about = day_and_month(getattr(catalogue[item_id], rung.dated), locale)
+    elif about:
+        about = about.rpartition("/")[2]  # of the path of a category
+    words = phrases_of(locale)[phrase]
+    return words.format(about) if about else words
