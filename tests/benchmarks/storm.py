@@ -31,13 +31,13 @@ TILE: Final = 5 * MINUTE
 TILES_BEFORE: Final = 13
 """A view counts while its tile is one of the last twelve or the current one: it leaves thirteen tiles after its own."""
 
-SET_UP: Final = 35.0 + 75.0 * SHARE
+SET_UP: Final = 35.0 + 125.0 * SHARE
 """Seconds before the moment at which the views of the crowd must be on their way."""
 BESIDE: Final = 15.0
 """Seconds before and after the storm that it is compared with."""
 STEADY: Final = 5000
 STEADY_CHUNK: Final = 0.1
-BACKLOG: Final = 400_000 + round(1_600_000 * SHARE)
+BACKLOG: Final = 400_000 + round(2_800_000 * SHARE)
 RUN: Final = 8
 """Events of one user that come one after another, as in a visit."""
 POLL: Final = 0.1
@@ -62,6 +62,7 @@ def measure() -> list[Figure]:
     figures = []
     for name, ingest in (("at a steady rate", _steady), ("at full speed", _backlog)):
         storm = _storm(ingest)
+        print(f"storm, ingest {name}: {storm.seconds:.1f} s, ingest kept {storm.kept:.0%} of its pace", flush=True)
         figures += [
             Figure(f"storm over, ingest {name}", storm.seconds, "s"),
             Figure(f"ingest {name} during the storm", storm.during, "events/s", {"before and after": storm.kept}),
