@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -106,6 +107,15 @@ class Lease:
     def release(self) -> None:
         """Give the leases back, those that are still ours."""
         self._client.eval(_RELEASE, len(self.keys), *self.keys.values(), self.token)
+
+    @contextmanager
+    def given_back_if_refused(self) -> Iterator[None]:
+        """Whoever refuses to start with the leases in hand gives them back: the command that mends it asks for them."""
+        try:
+            yield
+        except BaseException:
+            self.release()
+            raise
 
     def lost(self) -> LeaseError:
         """The error of a process whose partitions were taken over."""

@@ -164,7 +164,9 @@ class Receive(FixedPartitionedSource[Received, None]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _ReceivePartition:
         """Find the place to read on from."""
-        return _ReceivePartition(self, starting_offsets(self.stream, self._flow, self._committed, self._rewind))
+        with self.lease.given_back_if_refused():
+            after = starting_offsets(self.stream, self._flow, self._committed, self._rewind)
+        return _ReceivePartition(self, after)
 
     def trim(self) -> None:
         """Give up what every flow has read long ago; a flow that never read this stream holds everything."""

@@ -123,8 +123,9 @@ def wire(settings: FlowSettings, flow: str, entities: Sequence[str]) -> Wiring:
     serve_metrics(settings.metrics_port)
     lease = Lease(client, flow, partitions, settings.lease)
     lease.acquire()
-    place = read_place(client, flow, partitions)
-    check_identity(stream, flow, place)
+    with lease.given_back_if_refused():
+        place = read_place(client, flow, partitions)
+        check_identity(stream, flow, place)
     client.hset(OFFSETS_KEY.format(flow), STREAM, stream.identity)
     committed = dict(place.committed)
     stop = StopSignal()

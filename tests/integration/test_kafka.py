@@ -111,7 +111,7 @@ def test_a_topic_that_was_made_anew_is_refused_until_told_and_then_every_event_c
         assert "people is somewhere in another stream" in refused.stderr
         assert "python -m dataflows.offsets reset people --to first" in refused.stderr
         told = run(stand, "-m", "dataflows.offsets", "reset", "people", "--to", "first")
-        assert told.stdout == "people goes on from the first event\n"
+        assert (told.returncode, told.stdout) == (0, "people goes on from the first event\n"), told.stderr
         stand.start("people")
         stand.publish(0, views("newer", 5))
         stand.wait_until_received(55, flows=["people"])
