@@ -32,19 +32,24 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class Block(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One titled row of items; `block` is the kind, `template` how it is drawn if not as its kind usually is."""
+    """One titled row of items; `block` is the kind, `template` how it is drawn if not as its kind usually is.
+
+    `as_of` is of when the features are that chose the items (RFC 3339); JSON leaves it out where none did.
+    """
 
     block: str
     title: str
     source: Source
     items: tuple[Item, ...]
     template: str = ""
+    as_of: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """The blocks of one mail to one person. Times are RFC 3339 in UTC; `features_as_of` is None if none were read.
 
-    `locale` is the language it speaks; JSON leaves it out where that is English.
+    `locale` is the language it speaks; JSON leaves it out where that is English. `stale` names the views of the person
+    that were there and too old to be shown for what they say; JSON leaves it out where none was.
     """
 
     layout: str
@@ -54,3 +59,4 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     features_as_of: str | None
     blocks: tuple[Block, ...]
     locale: str = "en"
+    stale: tuple[str, ...] = ()

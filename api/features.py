@@ -1,28 +1,39 @@
-"""Online features for blocks: read straight from Feast's layout in Redis, asynchronously, a few round trips a mail."""
+"""Online features for blocks: read straight from Feast's layout in Redis, asynchronously, a few round trips a mail.
+
+A row that is older than its view's limit is there for nobody: see `api.freshness`.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from api.freshness import CaughtUp, too_old
 from api.known import CatalogueRow, Neighbour, ScopeFeatures, UserFeatures
-from api.metrics import UNREADABLE
-from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout, UnreadableValue
+from api.metrics import STALE, UNREADABLE
+from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout, UnreadableValue, read_stamp
 
 USER_NAMES: Final = (
     "recent_items", "cart_items", "purchased_items", "wishlist_items", "top_categories", "country", "locale",
     "first_name",
 )  # fmt: skip
 USER_VIEWS: Final = ("user_activity", "user_items")
+SCOPE_NAMES: Final = ("items", "bestsellers")
+SCOPE_VIEWS: Final = ("scope_popular", "scope_bestsellers")
+CAUGHT_UP_KEY: Final = "inlay:caught_up:{}"
+"""Where a flow says, by partition, up to when it has counted all that came."""
 CATALOGUE_NAMES: Final = (
     "title", "url", "image_url", "price", "list_price", "currency", "category", "brand", "in_stock", "added_at",
     "price_dropped_at", "restocked_at",
 )  # fmt: skip
+_SHOWN: Final = {name: USER.columns[name].view for name in USER_NAMES if name != "purchased_items"}
+"""What is shown or followed, with its view; what was bought is kept out of mails however old it is."""
 
 
 class OnlineFeatures:
@@ -30,38 +41,67 @@ class OnlineFeatures:
 
     Args:
         client: connected to the Redis of the online store.
+        now: microseconds since 1970, by which rows are too old.
     """
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
-        self._client = client
+    def __init__(self, client: redis.asyncio.Redis, now: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
+        self._client, self._now = client, now
+        self._people = CaughtUp()
+
+    async def look_at_flows(self) -> None:
+        """Read how far the people flow is; asked for every few seconds, so that no mail waits for it."""
+        found: Any = await self._client.hgetall(CAUGHT_UP_KEY.format("people"))
+        partitions = int(found.pop(b"of", 0))
+        self._people = CaughtUp({int(partition): int(at) for partition, at in found.items()}, partitions)
 
     async def user(self, user_id: str) -> UserFeatures:
         """What blocks need to know of a user."""
         fields = [*USER.fields(USER_NAMES), *(USER.stamps[view] for view in USER_VIEWS)]
         found: Any = await self._client.execute_command("HMGET", USER.key(user_id), *fields)
         known = dict(zip(USER_NAMES, _read_row(USER, USER_NAMES, found[: len(USER_NAMES)]), strict=True))
-        stamps = {USER.stamps[view]: raw for view, raw in zip(USER_VIEWS, found[len(USER_NAMES) :], strict=True) if raw}
-        times = USER.decode(stamps)[1].values()
+        stamps = zip(USER_VIEWS, found[len(USER_NAMES) :], strict=True)
+        times = {view: read_stamp(raw) for view, raw in stamps if raw}
         values = {name: value for name, value in known.items() if value is not None}
-        return UserFeatures(as_of=max(times, default=None), **values)
+        stale = self._stale_of(user_id, times, values)
+        if stale:
+            values = {name: value for name, value in values.items() if name not in _SHOWN or _SHOWN[name] not in stale}
+        return UserFeatures(as_of=max(times.values(), default=None), stale=stale, **values)
 
-    async def scopes(self, names: Collection[str]) -> dict[str, ScopeFeatures]:
-        """What is popular in each scope."""
-        rows = await self._read(SCOPE, names, ("items", "bestsellers"))
-        return {name: ScopeFeatures(*(value or () for value in row)) for name, row in rows.items()}
+    def _stale_of(self, user_id: str, times: Mapping[str, int], values: Mapping[str, Any]) -> tuple[str, ...]:
+        """The views of a user that are there and too old, and count them."""
+        now = self._now()
+        stale = []
+        for view in USER_VIEWS:
+            if view not in times and not any(USER.columns[name].view == view for name in values):
+                continue  # it is not there, which is no question of age
+            cause = too_old(times.get(view), USER.limits[view], now)
+            if cause is None and self._people.is_behind(user_id, now):
+                cause = "lag"
+            if cause is not None:
+                STALE.labels(view, cause).inc()
+                stale.append(view)
+        return tuple(stale)
+
+    async def scopes(self, names: Collection[str], *, however_old: bool = False) -> dict[str, ScopeFeatures]:
+        """What is popular in each scope; `however_old`: also what is too old to be popular still."""
+        rows = await self._read(SCOPE, names, SCOPE_NAMES, () if however_old else SCOPE_VIEWS)
+        return {
+            name: ScopeFeatures(items or (), bestsellers or (), min(times.values(), default=None))
+            for name, ((items, bestsellers), times) in rows.items()
+        }
 
     async def neighbours(self, item_ids: Collection[str]) -> dict[str, list[Neighbour]]:
         """What goes with each item, best first."""
-        rows = await self._read(ITEM, item_ids, ("neighbours", "neighbour_weights"))
+        rows = await self._read(ITEM, item_ids, ("neighbours", "neighbour_weights"), ("item_neighbours",))
         return {
             item_id: [Neighbour(*pair) for pair in zip(ids or (), weights or (), strict=False)]
-            for item_id, (ids, weights) in rows.items()
+            for item_id, ((ids, weights), _) in rows.items()
         }
 
     async def catalogue(self, item_ids: Collection[str]) -> dict[str, CatalogueRow]:
         """What mails show of items."""
-        rows = await self._read(ITEM, item_ids, CATALOGUE_NAMES)
-        return {item_id: CatalogueRow(*row) for item_id, row in rows.items()}
+        rows = await self._read(ITEM, item_ids, CATALOGUE_NAMES, ("item_catalogue",))
+        return {item_id: CatalogueRow(*row) for item_id, (row, _) in rows.items()}
 
     async def everything(self, user_id: str) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
         """All that is known of a user, by view, and the time of each view (microseconds); states are left out."""
@@ -88,14 +128,34 @@ class OnlineFeatures:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _read(self, layout: EntityLayout, keys: Collection[str], names: Sequence[str]) -> dict[str, list[Any]]:
+    async def _read(
+        self, layout: EntityLayout, keys: Collection[str], names: Sequence[str], views: Sequence[str]
+    ) -> dict[str, tuple[list[Any], dict[str, int]]]:
+        """Some features of each key, without those of `views` that are too old, and the times of those that are not."""
         if not keys:
             return {}
-        fields = layout.fields(names)
+        fields = [*layout.fields(names), *(layout.stamps[view] for view in views)]
         pipeline = self._client.pipeline(transaction=False)
         for key in keys:
             pipeline.execute_command("HMGET", layout.key(key), *fields)
-        return {key: _read_row(layout, names, row) for key, row in zip(keys, await pipeline.execute(), strict=True)}
+        now = self._now()
+        rows = {}
+        for key, found in zip(keys, await pipeline.execute(), strict=True):
+            values = _read_row(layout, names, found[: len(names)])
+            times: dict[str, int] = {}
+            for view, raw in zip(views, found[len(names) :], strict=True):
+                at = read_stamp(raw) if raw else None
+                cause = too_old(at, layout.limits[view], now)
+                if cause is None and at is not None:
+                    times[view] = at
+                    continue
+                theirs = [place for place, name in enumerate(names) if layout.columns[name].view == view]
+                if any(values[place] is not None for place in theirs):
+                    STALE.labels(view, cause).inc()
+                    for place in theirs:
+                        values[place] = None
+            rows[key] = values, times
+        return rows
 
 
 def _read_row(layout: EntityLayout, names: Sequence[str], raws: Sequence[bytes | None]) -> list[Any]:

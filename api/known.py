@@ -8,7 +8,11 @@ from msgspec import Struct
 
 
 class UserFeatures(Struct, frozen=True):
-    """What blocks need to know of a user; one never seen has empty lists. `as_of` is in microseconds since 1970."""
+    """What blocks need to know of a user; one never seen has empty lists. `as_of` is in microseconds since 1970.
+
+    `stale` names the views whose rows are there and too old: of these only what was bought is still told, since that
+    is never to be shown.
+    """
 
     recent_items: Sequence[str] = ()
     cart_items: Sequence[str] = ()
@@ -19,6 +23,7 @@ class UserFeatures(Struct, frozen=True):
     locale: str | None = None
     first_name: str | None = None
     as_of: int | None = None
+    stale: tuple[str, ...] = ()
 
 
 class CatalogueRow(Struct, frozen=True):
@@ -39,10 +44,11 @@ class CatalogueRow(Struct, frozen=True):
 
 
 class ScopeFeatures(Struct, frozen=True):
-    """What is trending in a scope, and what was bought most; best first."""
+    """What is trending in a scope, and what was bought most; best first. `as_of` is in microseconds since 1970."""
 
     items: Sequence[str] = ()
     bestsellers: Sequence[str] = ()
+    as_of: int | None = None
 
 
 class Neighbour(Struct, frozen=True):

@@ -20,6 +20,11 @@ WEBHOOKS: Final = Counter(
 BLOCKS: Final = Counter("inlay_blocks", "blocks answered, by kind and by the rung that answered", ("block", "source"))
 DEGRADED: Final = Counter("inlay_degraded_answers", "answers made without the online store, by reason", ("reason",))
 UNREADABLE: Final = Counter("inlay_unreadable_values", "features in the online store that hold something else")
+STALE: Final = Counter(
+    "inlay_stale_rows",
+    "rows too old to be shown for what they say, by view and cause: age, unstamped, lag",
+    ("view", "cause"),
+)
 CONTEXT_FAILED: Final = Counter("inlay_context_failed", "countries and devices of requests not found out", ("field",))
 BLOCKS_SECONDS: Final = Histogram(
     "inlay_blocks_seconds", "seconds to answer a request for blocks",

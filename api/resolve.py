@@ -20,6 +20,7 @@ from api.known import CatalogueRow, Known, UserFeatures
 from api.plans import BlockPlan, Layout
 from api.wording import reason_of, title_of
 from api.words import said
+from dataflows.events import to_rfc3339
 
 LOOKED_AT: Final = 24
 """How many items of a block's ladder are looked at beyond those that the mail shows."""
@@ -139,7 +140,7 @@ def _ladder(plan: BlockPlan, kind: Kind, known: Known) -> Iterator[Rung]:
     if plan.filters and plan.fallback is None:
         for path in plan.filters.category:
             if scope := known.scopes.get(f"category:{path}"):
-                yield Rung("popular", scope.items, "popular_in", path)
+                yield Rung("popular", scope.items, "popular_in", path, as_of=scope.as_of)
     for name in _fallback(plan, kind):
         if name != STATIC:
             for rung in KINDS[name].rungs(known):
@@ -169,6 +170,7 @@ def _products(offer: Offer, mail: Mail, catalogue: Mapping[str, CatalogueRow], s
     plan, kind, rungs, *_ = offer
     source: Source = STATIC
     first_choice = answered = False
+    as_of: int | None = None
     chosen: list[tuple[str, Rung]] = []
     crowd: Counter[tuple[str, str]] = Counter()
     for rung in rungs:
@@ -187,12 +189,13 @@ def _products(offer: Offer, mail: Mail, catalogue: Mapping[str, CatalogueRow], s
                 break
         if len(chosen) > before and not answered and rung.phrase != _PINNED:
             source, first_choice, answered = rung.source, rung.first_choice, True
+            as_of = mail.known.user.as_of if source == "personal" else rung.as_of
     title = title_of(plan, mail.known.user, mail.locale, first_choice)
     items = tuple(
         _item(position, item_id, catalogue[item_id], reason_of(rung, item_id, catalogue, mail.locale))
         for position, (item_id, rung) in enumerate(chosen, start=1)
     )
-    return Block(plan.block, title, source, items, plan.template or "")
+    return Block(plan.block, title, source, items, plan.template or "", None if as_of is None else to_rfc3339(as_of))
 
 
 def _ranked(

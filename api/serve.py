@@ -71,18 +71,18 @@ class BlockServer:
     async def answer(self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]) -> Answer:
         """The blocks of one mail; never fails for want of the online store."""
         read = await self._personal(layout, user_id, send_id, excluded)
-        locale, as_of, blocks = read or (layout.locale, None, self._plain(layout, excluded))
+        locale, user, blocks = read or (layout.locale, UserFeatures(), self._plain(layout, excluded))
         if read and send_id and self._capped:
             await self._note(user_id, send_id, blocks)
         for block in blocks:
             BLOCKS.labels(block.block, block.source).inc()
         generated = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        known_as_of = None if as_of is None else to_rfc3339(as_of)
-        return Answer(layout.name, user_id, send_id, generated, known_as_of, blocks, locale)
+        known_as_of = None if user.as_of is None else to_rfc3339(user.as_of)
+        return Answer(layout.name, user_id, send_id, generated, known_as_of, blocks, locale, user.stale)
 
     async def _personal(
         self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]
-    ) -> tuple[str, int | None, tuple[Block, ...]] | None:
+    ) -> tuple[str, UserFeatures, tuple[Block, ...]] | None:
         """The blocks with everything that is known; None if it could not be read in time."""
         if not self._breaker.allows():
             DEGRADED.labels("breaker").inc()
@@ -101,7 +101,7 @@ class BlockServer:
 
     async def _read(
         self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]
-    ) -> tuple[str, int | None, tuple[Block, ...]]:
+    ) -> tuple[str, UserFeatures, tuple[Block, ...]]:
         seconds, snapshot = self._seconds(), self._snapshot
         user = await self._features.user(user_id)
         wanted = resolve.wanted(layout, user)
@@ -114,7 +114,7 @@ class BlockServer:
         mail = resolve.prepare(layout, known, excluded)
         rows = await self._features.catalogue(resolve.items_wanted(mail))
         read = {item_id: row for item_id, row in rows.items() if row != NOTHING}  # else the store was emptied
-        return mail.locale, user.as_of, resolve.fill(mail, {**snapshot.catalogue, **read})
+        return mail.locale, user, resolve.fill(mail, {**snapshot.catalogue, **read})
 
     async def _before(self, layout: Layout, user_id: str, send_id: str | None, now: int) -> dict[str, list[int]]:
         """What went into earlier mails, if the layout asks."""

@@ -81,7 +81,8 @@ async def refresh(snapshot: Snapshot, features: OnlineFeatures, *, wide: bool = 
     Raises:
         redis.RedisError: the online store does not answer.
     """
-    everywhere = (await features.scopes(["all"]))["all"]
+    await features.look_at_flows()
+    everywhere = (await features.scopes(["all"], however_old=True))["all"]
     wanted = list(dict.fromkeys((*everywhere.items, *everywhere.bestsellers)))
     if not wanted:
         return

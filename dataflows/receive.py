@@ -10,11 +10,12 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import redis
 from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
 
+from dataflows.caught_up import CAUGHT_UP_KEY, PARTITIONS, CaughtUp
 from dataflows.connectors import Bounds, OffsetGone, Stream, StreamError
 from dataflows.lease import Lease
 from dataflows.metrics import LAG
@@ -136,6 +137,7 @@ class Receive(FixedPartitionedSource[Received, None]):
         batch_wait: seconds between micro-batches at low load.
         keep: seconds the stream is kept after every flow has read it.
         monotonic: the clock that paces.
+        clock: microseconds since 1970, now.
     """
 
     def __init__(
@@ -152,11 +154,13 @@ class Receive(FixedPartitionedSource[Received, None]):
         batch_wait: float,
         keep: float,
         monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self.stream, self.lease, self.stop = stream, lease, stop
         self.batch_events, self.batch_wait, self.monotonic = batch_events, batch_wait, monotonic
         self._client, self._flow, self._committed = client, flow, committed
         self._rewind, self._keep = rewind, keep
+        self._clock, self._caught_up = clock, CaughtUp(committed)
 
     def list_parts(self) -> list[str]:
         """One: all owned partitions are read together."""
@@ -192,8 +196,12 @@ class Receive(FixedPartitionedSource[Received, None]):
             own.tell(self._flow, place)
             for partition, lag in own.lag(place, MOST_LAG).items():
                 LAG.labels(self._flow, partition).set(lag)
+            self._caught_up.note({partition: own.bounds(partition).last for partition in place}, self._clock())
         except StreamError as error:
             _log.warning("how far the flow lags is not known: %s", error)
+        if news := self._caught_up.passed(place):
+            fields: dict[Any, int] = {PARTITIONS: own.partitions, **news}
+            self._client.hset(CAUGHT_UP_KEY.format(self._flow), mapping=fields)
 
     def _in_stream(self, own: Stream, flow: str) -> dict[int, int]:
         place = read_place(self._client, flow, self._committed)

@@ -127,8 +127,10 @@ class EntityLayout:
         self.join_key: str = entity.join_key
         self.columns: dict[str, Column] = {}
         self.stamps: dict[str, bytes] = {}
+        self.limits: dict[str, int] = {}
         for view in views:
             self.stamps[view.name] = f"_ts:{view.name}".encode()
+            self.limits[view.name] = round(view.ttl.total_seconds()) * SECOND
             for field in view.features:
                 if field.name in self.columns:
                     raise ValueError(f"two views of {entity.name} have a feature {field.name}; give one another name")

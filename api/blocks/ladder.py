@@ -43,6 +43,7 @@ class Rung(NamedTuple):
         because: the reason of each item, where it is its own.
         suits: what an item's row must be, beyond the one rule for all; None asks nothing.
         dated: the moment in an item's row whose day completes the phrase.
+        as_of: of when the list is, in microseconds; None where it is the user's own, or not known.
     """
 
     source: Source
@@ -53,6 +54,7 @@ class Rung(NamedTuple):
     because: Callable[[str], Because] | None = None
     suits: Suits | None = None
     dated: str | None = None
+    as_of: int | None = None
 
 
 class Kind(NamedTuple):
@@ -82,16 +84,16 @@ class Kind(NamedTuple):
 def popular_rungs(known: Known, list_of: Callable[[ScopeFeatures], Sequence[str]], phrase: str) -> Iterable[Rung]:
     """What is popular in the user's country, then everywhere."""
     if known.user.country and (there := known.scopes.get(f"country:{known.user.country.upper()}")):
-        yield Rung("popular", list_of(there), phrase, first_choice=True)
+        yield Rung("popular", list_of(there), phrase, first_choice=True, as_of=there.as_of)
     if everywhere := known.scopes.get("all"):
-        yield Rung("popular", list_of(everywhere), phrase, first_choice=True)
+        yield Rung("popular", list_of(everywhere), phrase, first_choice=True, as_of=everywhere.as_of)
 
 
 def segment_rungs(known: Known, list_of: Callable[[ScopeFeatures], Sequence[str]], phrase: str) -> Iterable[Rung]:
     """What does best in the categories that the user likes, the best liked first."""
     for category in known.user.top_categories:
         if scope := known.scopes.get(f"category:{category}"):
-            yield Rung("segment", list_of(scope), phrase, category)
+            yield Rung("segment", list_of(scope), phrase, category, as_of=scope.as_of)
 
 
 def moment_rungs(known: Known, moment: str, phrase: str, own: Sequence[str], suits: Suits) -> Iterable[Rung]:

@@ -61,7 +61,7 @@ def reading(server: RedisServer, ask: Callable[[OnlineFeatures], Awaitable[T]]) 
     """Ask the reader, over a connection that has time."""
 
     async def read() -> T:
-        features = OnlineFeatures(redis.asyncio.Redis.from_url(server.url, protocol=2))
+        features = OnlineFeatures(redis.asyncio.Redis.from_url(server.url, protocol=2), lambda: AT)
         try:
             return await ask(features)
         finally:
@@ -140,7 +140,8 @@ class TestEqualToFeast:
         keys = [*SCOPE_ROWS, "nowhere"]
         told = ask_feast(store, SCOPE, keys)
         assert reading(server, lambda features: features.scopes(keys)) == {
-            key: ScopeFeatures(found["items"] or (), found["bestsellers"] or ()) for key, found in told.items()
+            key: ScopeFeatures(found["items"] or (), found["bestsellers"] or (), None if key == "nowhere" else AT)
+            for key, found in told.items()
         }
         assert told["all"]["bestsellers"] == ["p3"]
 
@@ -156,7 +157,7 @@ class TestEqualToFeast:
         profile |= {"locale": None, "timezone": None}
         table = pd.DataFrame({"user_id": [key], **{name: [value] for name, value in profile.items()}, **times})
         store.push("user_profile_push", table, to=PushMode.ONLINE)
-        assert reading(server, lambda features: features.scopes([key])) == {key: ScopeFeatures(["a", key])}
+        assert reading(server, lambda features: features.scopes([key])) == {key: ScopeFeatures(["a", key], (), AT)}
         assert reading(server, lambda features: features.neighbours([key])) == {key: [Neighbour(key, 0.5)]}
         assert reading(server, lambda features: features.user(key)) == UserFeatures(country="FR", first_name=key)
         assert reading(server, lambda features: features.everything(key)) == (

@@ -23,7 +23,7 @@ from api.serve import BlockServer, routes
 from api.served import Served
 from api.snapshot import Snapshot, keep_fresh, refresh
 from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout
-from tests.contract.redis_server import RedisServer, write
+from tests.contract.redis_server import WRITTEN_AT, RedisServer, write
 from tests.contract.slow_proxy import slow_proxy
 
 T = TypeVar("T")
@@ -102,11 +102,11 @@ async def open_shop(server: RedisServer, url: str = "", *, snapshot: bool = True
     """A shop at a Redis, which it may reach by another address; it knows what is popular from before."""
     popular = Snapshot()
     if snapshot:
-        patient = OnlineFeatures(redis.asyncio.Redis.from_url(server.url, protocol=2))
+        patient = OnlineFeatures(redis.asyncio.Redis.from_url(server.url, protocol=2), lambda: WRITTEN_AT)
         await refresh(popular, patient)
         await patient.close()
     client = connect(url or server.url)
-    shop = Shop(OnlineFeatures(client), popular, Served(client))
+    shop = Shop(OnlineFeatures(client, lambda: WRITTEN_AT), popular, Served(client))
     try:
         yield shop
     finally:

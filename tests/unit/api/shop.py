@@ -51,7 +51,10 @@ class Store:
     async def user(self, user_id: str) -> UserFeatures:
         return await self._answer("user", self.users.get(user_id, UserFeatures()))
 
-    async def scopes(self, names: Collection[str]) -> dict[str, ScopeFeatures]:
+    async def look_at_flows(self) -> None:
+        await self._answer("look_at_flows", None)
+
+    async def scopes(self, names: Collection[str], *, however_old: bool = False) -> dict[str, ScopeFeatures]:
         return await self._answer("scopes", {name: self.popular.get(name, ScopeFeatures()) for name in names})
 
     async def neighbours(self, item_ids: Collection[str]) -> dict[str, list[Neighbour]]:

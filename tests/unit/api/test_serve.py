@@ -121,7 +121,7 @@ class TestWrongRequest:
             "type": "about:blank", "title": "Not Found", "status": 404,
             "detail": "there is no layout 'monthly'; there are abandoned_cart, post_purchase, weekly, welcome",
         }  # fmt: skip
-        assert shop.store.asked == ["scopes", "catalogue"]  # of the snapshot
+        assert shop.store.asked == ["look_at_flows", "scopes", "catalogue"]  # of the snapshot
 
     @pytest.mark.parametrize(
         ("query", "about"),
