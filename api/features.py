@@ -26,6 +26,7 @@ USER_NAMES: Final = (
 USER_VIEWS: Final = ("user_activity", "user_items")
 SCOPE_NAMES: Final = ("items", "bestsellers")
 SCOPE_VIEWS: Final = ("scope_popular", "scope_bestsellers")
+USER_FIELDS: Final = (*USER.fields(USER_NAMES), *(USER.stamps[view] for view in USER_VIEWS))
 CAUGHT_UP_KEY: Final = "inlay:caught_up:{}"
 """Where a flow says, by partition, up to when it has counted all that came."""
 CATALOGUE_NAMES: Final = (
@@ -56,11 +57,28 @@ class OnlineFeatures:
 
     async def user(self, user_id: str) -> UserFeatures:
         """What blocks need to know of a user."""
-        fields = [*USER.fields(USER_NAMES), *(USER.stamps[view] for view in USER_VIEWS)]
-        found: Any = await self._client.execute_command("HMGET", USER.key(user_id), *fields)
-        known = dict(zip(USER_NAMES, _read_row(USER, USER_NAMES, found[: len(USER_NAMES)]), strict=True))
-        stamps = zip(USER_VIEWS, found[len(USER_NAMES) :], strict=True)
-        times = {view: read_stamp(raw) for view, raw in stamps if raw}
+        return self._user(user_id, await self._client.execute_command("HMGET", USER.key(user_id), *USER_FIELDS))
+
+    async def users_of(self, user_ids: Collection[str]) -> dict[str, UserFeatures]:
+        """Likewise of many users in one go; one who alone cannot be read is left out."""
+        pipeline = self._client.pipeline(transaction=False)
+        for user_id in user_ids:
+            pipeline.execute_command("HMGET", USER.key(user_id), *USER_FIELDS)
+        rows = await pipeline.execute(raise_on_error=False)
+        for row in rows:
+            if isinstance(row, redis.ResponseError) and not str(row).startswith("WRONGTYPE"):
+                raise row  # that is the store's trouble, not theirs
+        return {
+            user_id: self._user(user_id, row)
+            for user_id, row in zip(user_ids, rows, strict=True)
+            if not isinstance(row, redis.ResponseError)
+        }
+
+    def _user(self, user_id: str, found: Sequence[bytes | None]) -> UserFeatures:
+        """The features in an answer to `USER_FIELDS`, without what is too old to be shown."""
+        names = len(USER_NAMES)
+        known = dict(zip(USER_NAMES, _read_row(USER, USER_NAMES, found[:names]), strict=True))
+        times = {view: read_stamp(raw) for view, raw in zip(USER_VIEWS, found[names:], strict=True) if raw}
         values = {name: value for name, value in known.items() if value is not None}
         stale = self._stale_of(user_id, times, values)
         if stale:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timezone
 from enum import Enum
 from http import HTTPStatus
@@ -63,17 +63,36 @@ class BlockServer:
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self.layouts = layouts
-        self._features, self._snapshot, self._deadline, self._now = features, snapshot, deadline, now
-        self._breaker = Breaker(monotonic)
-        self._served = served
-        self._capped = any(plan.frequency_cap for layout in layouts.values() for plan in layout.blocks)
+        self.features, self.snapshot, self.deadline, self.served = features, snapshot, deadline, served
+        self._now = now
+        self.breaker = Breaker(monotonic)
+        self.capped = any(plan.frequency_cap for layout in layouts.values() for plan in layout.blocks)
 
     async def answer(self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]) -> Answer:
         """The blocks of one mail; never fails for want of the online store."""
         read = await self._personal(layout, user_id, send_id, excluded)
-        locale, user, blocks = read or (layout.locale, UserFeatures(), self._plain(layout, excluded))
-        if read and send_id and self._capped:
-            await self._note(user_id, send_id, blocks)
+        locale, user, blocks = read or (layout.locale, UserFeatures(), self.plain(layout, excluded))
+        answer = self.made(layout, user_id, send_id, locale, user, blocks)
+        if read:
+            await self.note([answer], send_id)
+        return answer
+
+    def layout(self, name: str) -> Layout:
+        """A layout by its name.
+
+        Raises:
+            Problem: 404, there is none.
+        """
+        if (chosen := self.layouts.get(name)) is None:
+            known = ", ".join(self.layouts)
+            raise Problem(HTTPStatus.NOT_FOUND, f"there is no layout {name!r}; there are {known}")
+        return chosen
+
+    def made(
+        self, layout: Layout, user_id: str, send_id: str | None, locale: str, user: UserFeatures,
+        blocks: tuple[Block, ...],
+    ) -> Answer:  # fmt: skip
+        """The answer that blocks are, stamped and counted."""
         for block in blocks:
             BLOCKS.labels(block.block, block.source).inc()
         generated = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -84,57 +103,67 @@ class BlockServer:
         self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]
     ) -> tuple[str, UserFeatures, tuple[Block, ...]] | None:
         """The blocks with everything that is known; None if it could not be read in time."""
-        if not self._breaker.allows():
+        if not self.breaker.allows():
             DEGRADED.labels("breaker").inc()
             return None
         try:
-            read = await asyncio.wait_for(self._read(layout, user_id, send_id, excluded), self._deadline)
+            read = await asyncio.wait_for(self._read(layout, user_id, send_id, excluded), self.deadline)
         except asyncio.TimeoutError:
             DEGRADED.labels("deadline").inc()
         except (redis.RedisError, OSError):
             DEGRADED.labels("store").inc()
         else:
-            self._breaker.succeeded()
+            self.breaker.succeeded()
             return read
-        self._breaker.failed()
+        self.breaker.failed()
         return None
 
     async def _read(
         self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]
     ) -> tuple[str, UserFeatures, tuple[Block, ...]]:
-        seconds, snapshot = self._seconds(), self._snapshot
-        user = await self._features.user(user_id)
+        seconds, snapshot = self.seconds(), self.snapshot
+        user = await self.features.user(user_id)
         wanted = resolve.wanted(layout, user)
         scopes, neighbours, served = await asyncio.gather(
-            self._features.scopes(wanted.scopes),
-            self._features.neighbours(wanted.seeds),
-            self._before(layout, user_id, send_id, seconds),
+            self.features.scopes(wanted.scopes),
+            self.features.neighbours(wanted.seeds),
+            self.before(layout, [user_id], send_id, seconds),
         )
-        known = Known(user, scopes, neighbours, snapshot.fallback, snapshot.lately, seconds, served)
+        earlier = served.get(user_id, {})
+        known = Known(user, scopes, neighbours, snapshot.fallback, snapshot.lately, seconds, earlier)
         mail = resolve.prepare(layout, known, excluded)
-        rows = await self._features.catalogue(resolve.items_wanted(mail))
+        rows = await self.features.catalogue(resolve.items_wanted(mail))
         read = {item_id: row for item_id, row in rows.items() if row != NOTHING}  # else the store was emptied
         return mail.locale, user, resolve.fill(mail, {**snapshot.catalogue, **read})
 
-    async def _before(self, layout: Layout, user_id: str, send_id: str | None, now: int) -> dict[str, list[int]]:
-        """What went into earlier mails, if the layout asks."""
+    async def before(
+        self, layout: Layout, user_ids: Collection[str], send_id: str | None, now: int
+    ) -> dict[str, dict[str, list[int]]]:
+        """By user, what went into earlier mails to them, if the layout asks.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
         if not any(plan.frequency_cap for plan in layout.blocks):
             return {}
-        return await self._served.before(user_id, send_id, now)
+        return await self.served.before_all(user_ids, send_id, now)
 
-    async def _note(self, user_id: str, send_id: str, blocks: tuple[Block, ...]) -> None:
-        """Remember what the mail holds; a mail is not kept back for want of it."""
-        shown = [item.item_id for block in blocks for item in block.items]
+    async def note(self, answers: Iterable[Answer], send_id: str | None) -> None:
+        """Remember what mails hold, if some layout asks; a mail is not kept back for want of it."""
+        if not (send_id and self.capped):
+            return
+        shown = {each.user_id: [item.item_id for block in each.blocks for item in block.items] for each in answers}
         with contextlib.suppress(redis.RedisError, OSError, asyncio.TimeoutError):
-            await asyncio.wait_for(self._served.note(user_id, send_id, shown, self._seconds()), self._deadline)
+            await asyncio.wait_for(self.served.note_all(shown, send_id, self.seconds()), self.deadline)
 
-    def _seconds(self) -> int:
+    def seconds(self) -> int:
+        """The time, in seconds since 1970."""
         return int(self._now().timestamp())
 
-    def _plain(self, layout: Layout, excluded: Collection[str]) -> tuple[Block, ...]:
+    def plain(self, layout: Layout, excluded: Collection[str]) -> tuple[Block, ...]:
         """The blocks from the snapshot alone."""
-        known = Known(UserFeatures(), {}, {}, self._snapshot.fallback, now=self._seconds())
-        return resolve.fill(resolve.prepare(layout, known, excluded), self._snapshot.catalogue)
+        known = Known(UserFeatures(), {}, {}, self.snapshot.fallback, now=self.seconds())
+        return resolve.fill(resolve.prepare(layout, known, excluded), self.snapshot.catalogue)
 
 
 def routes(server: BlockServer, features: OnlineFeatures) -> APIRouter:
@@ -151,10 +180,7 @@ def routes(server: BlockServer, features: OnlineFeatures) -> APIRouter:
     ) -> Response:
         """The blocks of one mail to one user, as JSON, e-mail-safe HTML or text."""
         with BLOCKS_SECONDS.time():
-            chosen = server.layouts.get(layout)
-            if chosen is None:
-                known = ", ".join(server.layouts)
-                raise Problem(HTTPStatus.NOT_FOUND, f"there is no layout {layout!r}; there are {known}")
+            chosen = server.layout(layout)
             excluded = frozenset(filter(None, map(str.strip, exclude.split(","))))
             answer = await server.answer(chosen, user_id, send_id, excluded)
             fresh = {"Cache-Control": "no-store"}

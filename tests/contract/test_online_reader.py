@@ -197,3 +197,14 @@ class TestMissing:
 
 
 # The failures. A shop of twenty items, each user with a cart of their own; the real reader with its real limits.
+
+
+def test_many_users_are_read_as_each_alone_but_for_one_that_holds_something_else(server: RedisServer) -> None:
+    for user_id in NASTY:
+        write(server, USER, user_id, USER_ROWS["whole"])
+    server.client.rpush(USER.key("broken"), "no hash")
+    people = [*NASTY, "nobody", "broken"]
+    together = reading(server, lambda features: features.users_of(people))
+    assert list(together) == people[:-1]
+    for user_id in people[:-1]:
+        assert together[user_id] == reading(server, lambda features, of=user_id: features.user(of))  # type: ignore[misc]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ import httpx
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
-from api import problems
+from api import bulk, problems
 from api.known import CatalogueRow, Neighbour, ScopeFeatures, UserFeatures
 from api.layout import Layout, load_layouts
 from api.serve import BlockServer, routes
@@ -46,6 +47,10 @@ class Store:
         self.failing: dict[str, Exception | None] = {}
         """By the name of a reading: what it raises; None lets it never answer."""
         self.asked: list[str] = []
+        self.keys: list[str] = []
+        """What was asked of scopes and items."""
+        self.unreadable: set[str] = set()
+        """Users whose hash holds something else, found when many are read at once."""
         self.sends: dict[str, dict[str, tuple[int, list[str]]]] = {}
 
     async def user(self, user_id: str) -> UserFeatures:
@@ -54,13 +59,20 @@ class Store:
     async def look_at_flows(self) -> None:
         await self._answer("look_at_flows", None)
 
+    async def users_of(self, user_ids: Collection[str]) -> dict[str, UserFeatures]:
+        found = {each: self.users.get(each, UserFeatures()) for each in user_ids if each not in self.unreadable}
+        return await self._answer("user", found)
+
     async def scopes(self, names: Collection[str], *, however_old: bool = False) -> dict[str, ScopeFeatures]:
+        self.keys += [f"scopes {each}" for each in names]
         return await self._answer("scopes", {name: self.popular.get(name, ScopeFeatures()) for name in names})
 
     async def neighbours(self, item_ids: Collection[str]) -> dict[str, list[Neighbour]]:
+        self.keys += [f"neighbours {each}" for each in item_ids]
         return await self._answer("neighbours", {item_id: self.near.get(item_id, []) for item_id in item_ids})
 
     async def catalogue(self, item_ids: Collection[str]) -> dict[str, CatalogueRow]:
+        self.keys += [f"catalogue {each}" for each in item_ids]
         return await self._answer(
             "catalogue", {item_id: self.rows.get(item_id, CatalogueRow()) for item_id in item_ids}
         )
@@ -68,17 +80,22 @@ class Store:
     async def everything(self, user_id: str) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
         return await self._answer("everything", self.views.get(user_id, ({}, {})))
 
-    async def before(self, user_id: str, send_id: str | None, now: int) -> dict[str, list[int]]:
-        sends = await self._answer("before", self.sends.get(user_id, {}))
+    async def before_all(
+        self, user_ids: Collection[str], send_id: str | None, now: int
+    ) -> dict[str, dict[str, list[int]]]:
+        return await self._answer("before", {user_id: self._before(user_id, send_id) for user_id in user_ids})
+
+    def _before(self, user_id: str, send_id: str | None) -> dict[str, list[int]]:
         times: dict[str, list[int]] = {}
-        for send, (at, shown) in sends.items():
+        for send, (at, shown) in self.sends.get(user_id, {}).items():
             for item_id in shown if send != send_id else ():
                 times.setdefault(item_id, []).append(at)
         return times
 
-    async def note(self, user_id: str, send_id: str, item_ids: Iterable[str], now: int) -> None:
-        sends = await self._answer("note", self.sends.setdefault(user_id, {}))
-        sends.setdefault(send_id, (now, list(item_ids)))
+    async def note_all(self, shown: Mapping[str, Iterable[str]], send_id: str, now: int) -> None:
+        await self._answer("note", None)
+        for user_id, item_ids in shown.items():
+            self.sends.setdefault(user_id, {}).setdefault(send_id, (now, list(item_ids)))
 
     async def _answer(self, name: str, value: T) -> T:
         self.asked.append(name)
@@ -104,9 +121,19 @@ class Shop:
         self.app = FastAPI()
         problems.install(self.app)
         self.app.include_router(routes(server, self.store))  # type: ignore[arg-type]
+        self.app.include_router(bulk.routes(server))
 
     def get(self, path: str, **query: str) -> httpx.Response:
         return self.visit(lambda client: client.get(path, params=query))
+
+    def post(self, path: str, body: Any) -> httpx.Response:
+        return self.visit(lambda client: client.post(path, json=body))
+
+    def lines(self, user_ids: Sequence[str], layout: str = "weekly", **more: Any) -> list[dict[str, Any]]:
+        """The lines of a batch, which there always are."""
+        answer = self.post(f"/v1/blocks/{layout}/batch", {"user_ids": user_ids, **more})
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson"), answer.text
+        return [json.loads(line) for line in answer.text.splitlines()]
 
     def mail(self, layout: str = "weekly", user_id: str = "u1", **query: str) -> dict[str, Any]:
         """The JSON of a mail, which there always is."""

@@ -1,0 +1,155 @@
+"""Batches: the mails of many users in one request, streamed in order. One user's trouble is one line's trouble.
+
+What all of them need alike is read once, what each needs is read for a chunk of them at a time, and no more is made
+than is read: who stops reading holds the making back, who hangs up ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from itertools import chain
+from typing import Final
+
+import redis
+from redis.asyncio.connection import async_timeout as timeout  # of asyncio, or its backport
+from starlette.responses import StreamingResponse
+from starlette.types import Send
+
+from api import resolve
+from api.answer import Answer
+from api.breaker import PAUSE
+from api.known import Known, UserFeatures
+from api.metrics import DEGRADED
+from api.plans import Layout
+from api.serve import BlockServer
+from api.shelf import Shelf
+
+READ_AT_ONCE: Final = 128
+"""Users whose features are read in one go."""
+MADE_AT_ONCE: Final = 8
+"""Mails made before other requests have their turn."""
+CHUNK_SECONDS: Final = 1.0
+"""What all readings of a chunk may take."""
+PATIENCE: Final = 5.0
+"""Seconds that a batch waits in all for an online store that does not answer, before it goes on without."""
+STALLED: Final = 60.0
+"""Seconds after which somebody who does not read is let go."""
+
+
+class Batch:
+    """Makes the mails of one request.
+
+    Args:
+        server: of blocks; its breaker, deadlines and snapshot are the batch's too.
+        layout: of all the mails.
+        send_id: of all the mails.
+        excluded: items that the caller leaves out.
+        monotonic: a clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        server: BlockServer,
+        layout: Layout,
+        send_id: str | None,
+        excluded: Collection[str],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._server, self._layout, self._send_id, self._excluded = server, layout, send_id, excluded
+        self._shelf = Shelf(server.features, server.snapshot, monotonic)
+        self._patience, self._monotonic = PATIENCE, monotonic
+
+    async def answers(self, user_ids: Sequence[str]) -> AsyncGenerator[list[Answer], None]:
+        """The mails of the users in order, some at a time; it never fails for want of the online store."""
+        for start in range(0, len(user_ids), READ_AT_ONCE):
+            chunk = user_ids[start : start + READ_AT_ONCE]
+            self._shelf.tidy()
+            mails = await self._read(chunk)
+            answers = []
+            for count, user_id in enumerate(chunk, start=1):
+                answers.append(self._answer(user_id, mails.get(user_id)))
+                if count % MADE_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            if mails:
+                await self._server.note((each for each in answers if each.user_id in mails), self._send_id)
+            yield answers
+
+    def _answer(self, user_id: str, mail: resolve.Mail | None) -> Answer:
+        """The mail of a user; from the snapshot where nothing could be read of them."""
+        if mail is None:
+            blocks = self._server.plain(self._layout, self._excluded)
+            return self._server.made(self._layout, user_id, self._send_id, self._layout.locale, UserFeatures(), blocks)
+        blocks = resolve.fill(mail, self._shelf.catalogue)
+        return self._server.made(self._layout, user_id, self._send_id, mail.locale, mail.known.user, blocks)
+
+    async def _read(self, chunk: Sequence[str]) -> dict[str, resolve.Mail]:
+        """The mails of some users, ready to be filled; nobody's if the store does not answer for too long."""
+        while True:
+            started = self._monotonic()
+            if (mails := await self._try(chunk)) is not None:
+                return mails
+            if self._patience <= 0:
+                return {}
+            await asyncio.sleep(PAUSE)
+            self._patience -= self._monotonic() - started
+
+    async def _try(self, chunk: Sequence[str]) -> dict[str, resolve.Mail] | None:
+        breaker = self._server.breaker
+        if not breaker.allows():
+            DEGRADED.labels("breaker").inc()
+            return None
+        try:
+            async with timeout(CHUNK_SECONDS):
+                mails = await self._prepared(chunk)
+        except asyncio.TimeoutError:
+            DEGRADED.labels("deadline").inc()
+        except (redis.RedisError, OSError):
+            DEGRADED.labels("store").inc()
+        else:
+            breaker.succeeded()
+            return mails
+        breaker.failed()
+        return None
+
+    async def _prepared(self, chunk: Sequence[str]) -> dict[str, resolve.Mail]:
+        """Three readings for all of the chunk: the users; lists and neighbours; catalogue rows."""
+        layout, shelf, now = self._layout, self._shelf, self._server.seconds()
+        users = await self._server.features.users_of(dict.fromkeys(chunk))
+        wanted = [resolve.wanted(layout, user) for user in users.values()]
+        await shelf.put_lists(
+            chain.from_iterable(each.scopes for each in wanted), chain.from_iterable(each.seeds for each in wanted)
+        )
+        served = await self._server.before(layout, users, self._send_id, now)
+        mails = {}
+        for count, ((user_id, user), readings) in enumerate(zip(users.items(), wanted, strict=True), start=1):
+            scopes = {name: shelf.scopes[name] for name in readings.scopes}  # and none that another asked for
+            earlier = served.get(user_id, {})
+            known = Known(user, scopes, shelf.neighbours, shelf.fallback, shelf.lately, now, earlier)
+            mails[user_id] = resolve.prepare(layout, known, self._excluded)
+            if count % MADE_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        await shelf.put_rows(chain.from_iterable(resolve.items_wanted(mail) for mail in mails.values()))
+        return mails
+
+
+class Stream(StreamingResponse):
+    """A body that is made as it is read; who stops reading for long is let go, and what makes the body is closed."""
+
+    body_iterator: AsyncGenerator[bytes, None]
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the body; without its end where the reader is let go, so that nobody takes it for whole."""
+        async with contextlib.aclosing(self.body_iterator) as parts:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            async for part in parts:
+                try:
+                    async with timeout(STALLED):
+                        await send({"type": "http.response.body", "body": part, "more_body": True})
+                except asyncio.TimeoutError:
+                    logging.getLogger(__name__).warning("nobody read a batch for %g s; it was broken off", STALLED)
+                    return
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
