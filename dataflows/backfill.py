@@ -35,6 +35,7 @@ from dataflows.history import History, HistorySource, ids_in_stream
 from dataflows.input_files import files_of, fingerprint, version_of
 from dataflows.lease import Lease, LeaseError
 from dataflows.mapping import MappingError, load_mapping
+from dataflows.owning import Edges, clock, make_validate, open_edges, rows_out, settle_memory
 from dataflows.receive import committed_offsets
 from dataflows.replay import read_events
 from dataflows.settings import FlowSettings, SettingError, flow_settings
@@ -44,7 +45,7 @@ from dataflows.stopping import StopSignal
 from dataflows.store import OFFSETS_KEY, OUTCOMES_KEY, Store, StoreSink
 from dataflows.transaction import CommitUnknown
 from dataflows.validate import TooManyRefused
-from dataflows.wiring import Edges, clock, make_gate, make_validate, open_edges, settle_memory
+from dataflows.wiring import make_gate
 
 FLOWS: Final = ("items", "people")
 """In this order: what the catalogue says of an item is there when users are looked at."""
@@ -95,6 +96,7 @@ def backfill(
         # came into a file by way of the stream is seen in the stream.
         with renewing(leases):
             in_stream = ids_in_stream(edges.stream, clock(), round(settings.max_skew * 1_000_000))
+            rows = rows_out(settings, client)
             builds = _builds(settings, edges, partitions, partial(renew, leases))
             settle_memory()
         for file in files:
@@ -111,7 +113,7 @@ def backfill(
                     batches = history.batches(committed, settings.batch_events)
                     on_read = partial(_go_on, leases, partial(progress, file), len(FLOWS) * len(history))
                     source = HistorySource(batches, stop, on_read)
-                    store = StoreSink(Store(client, name, leases[flow], edges.dead_letters, clock))
+                    store = StoreSink(Store(client, name, leases[flow], edges.dead_letters, clock, rows=rows))
                     run(builds[flow](source, store, committed))  # type: ignore[no-untyped-call]
                     if stop.told():
                         raise Stopped("stopped; start again to go on from here")

@@ -19,6 +19,7 @@ STEP_SECONDS: Final = Histogram(
 )  # fmt: skip
 BRIDGED: Final = Counter("inlay_bridged", "records a bridge confirmed, by outcome: published, refused", ("outcome",))
 RETRIES: Final = Counter("inlay_retries", "tries that failed in a way that passes", ("what",))
+LAKE_ROWS: Final = Counter("inlay_lake_rows", "rows written into the lake: event, user, item, scope", ("kind",))
 COMMITTED_AT: Final = Gauge("inlay_committed_at_seconds", "when the flow last committed, in epoch seconds", ("flow",))
 LAG: Final = Gauge("inlay_stream_lag", "records of the stream the flow has not committed", ("flow", "partition"))
 

@@ -119,6 +119,10 @@ class Numbered:
         more = self._added[partition]
         return self.own.rewound(partition, offset - more, seconds) + more
 
+    def moment(self, partition: int, offset: int) -> int | None:
+        """As `Stream.moment`."""
+        return self.own.moment(offset - self._added[partition])
+
     def lag(self, after: Mapping[int, int], most: int = 100_000) -> dict[int, int]:
         """As `Stream.lag`."""
         return self.own.lag(self._less(after), most)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import redis
 
 from dataflows.connectors import Stream, StreamError, open_stream
 from dataflows.connectors.redis_streams import connect
 from dataflows.numbering import moved, read_place, write_place
+from dataflows.owning import LAKE, readers
 from dataflows.receive import FLOWS
 from dataflows.settings import SettingError, flow_settings
 
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("show", help="offset and lag of every flow and partition")
     reset = verbs.add_parser("reset", help="move a flow; stop it first")
-    reset.add_argument("flow", choices=FLOWS)
+    reset.add_argument("flow", choices=(*FLOWS, LAKE))
     reset.add_argument("--to", choices=("first", "last"), required=True, help="all that is left, or only what comes")
     chosen = parser.parse_args(arguments)
     try:
@@ -33,14 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     client = connect(settings.redis_url)
     try:
         stream = open_stream(settings.stream_url)
-        return _show(client, stream) if chosen.verb == "show" else _reset(client, stream, chosen.flow, chosen.to)
+        return (
+            _show(client, stream, readers(settings))
+            if chosen.verb == "show"
+            else _reset(client, stream, chosen.flow, chosen.to)
+        )
     except StreamError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
 
 
-def _show(client: redis.Redis, stream: Stream) -> int:
-    for flow in FLOWS:
+def _show(client: redis.Redis, stream: Stream, flows: Iterable[str]) -> int:
+    for flow in flows:
         place = read_place(client, flow, range(stream.partitions))
         if place.identity not in ("", stream.identity):
             print(f"{flow:<7}is in another stream: {place.identity}")  # noqa: T201

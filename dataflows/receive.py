@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -32,6 +32,7 @@ TELL_SECONDS: Final = 5.0
 MOST_LAG: Final = 10_000
 """Records that are counted for the lag where the stream must count them."""
 FLOWS: Final = ("people", "items")
+"""The flows that there always are."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class _ReceivePartition(StatefulSourcePartition[Received, None]):
     def __init__(self, receive: Receive, after: dict[int, int]) -> None:
         self._receive, self._after = receive, after
         self._paused_until = 0.0
-        self._woken = False
+        self._wake_at = receive.monotonic()
         self._trim_at = receive.monotonic() + TRIM_SECONDS
         self._tell_at = receive.monotonic()
 
@@ -93,9 +94,9 @@ class _ReceivePartition(StatefulSourcePartition[Received, None]):
         if now >= self._tell_at:
             receive.tell()
             self._tell_at = now + TELL_SECONDS
-        if not self._woken:
+        if now >= self._wake_at:
             # An empty micro-batch a partition wakes its timer, so that numbers fall where no event comes.
-            self._woken = True
+            self._wake_at = now + receive.wake_every
             return [Received(partition, [], []) for partition in self._after]
         if now < self._paused_until:
             time.sleep(min(self._paused_until - now, IDLE_WAIT))
@@ -128,7 +129,7 @@ class Receive(FixedPartitionedSource[Received, None]):
     Args:
         stream: what is read, in the flow's own offsets.
         client: the Redis that holds the flow's offsets.
-        flow: `people` or `items`.
+        flow: `people`, `items` or `lake`.
         lease: the right to the partitions.
         committed: where the flow is, by partition; filled in when the lease is held.
         stop: whether to stop.
@@ -136,6 +137,8 @@ class Receive(FixedPartitionedSource[Received, None]):
         batch_events: most events of a micro-batch.
         batch_wait: seconds between micro-batches at low load.
         keep: seconds the stream is kept after every flow has read it.
+        readers: those flows.
+        wake_every: seconds after which empty micro-batches come again; they come at the start in any case.
         monotonic: the clock that paces.
         clock: microseconds since 1970, now.
     """
@@ -153,13 +156,16 @@ class Receive(FixedPartitionedSource[Received, None]):
         batch_events: int,
         batch_wait: float,
         keep: float,
+        readers: Sequence[str] = FLOWS,
+        wake_every: float = float("inf"),
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self.stream, self.lease, self.stop = stream, lease, stop
         self.batch_events, self.batch_wait, self.monotonic = batch_events, batch_wait, monotonic
         self._client, self._flow, self._committed = client, flow, committed
-        self._rewind, self._keep = rewind, keep
+        self._rewind, self._keep, self._readers = rewind, keep, readers
+        self.wake_every = wake_every
         self._clock, self._caught_up = clock, CaughtUp(committed)
 
     def list_parts(self) -> list[str]:
@@ -175,7 +181,7 @@ class Receive(FixedPartitionedSource[Received, None]):
     def trim(self) -> None:
         """Give up what every flow has read long ago; a flow that never read this stream holds everything."""
         own = self.stream.own
-        places = [self._in_stream(own, flow) for flow in FLOWS]
+        places = [self._in_stream(own, flow) for flow in self._readers]
         for partition in self._committed:
             read_by_all = min(place[partition] for place in places)
             if read_by_all < 0:

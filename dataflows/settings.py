@@ -65,6 +65,14 @@ SETTINGS: Final = (
     Setting("INLAY_GEOIP", str, "", "file in MaxMind's format that knows countries of addresses"),
     Setting("INLAY_STREAM_KEEP", float, "86400", "seconds the stream is kept after every flow has read it"),
     Setting(
+        "INLAY_LAKE_URL",
+        str,
+        "",
+        "where events and feature rows are kept as Parquet: a folder, or `s3://`; empty: nowhere",
+    ),
+    Setting("INLAY_LAKE_AGE", float, "730", "days a row of the lake is kept; 0: for ever"),
+    Setting("INLAY_LAKE_WAIT", float, "5", "seconds between files of the lake while the load is low"),
+    Setting(
         "INLAY_BRIDGE_FROM", str, "", "the source a bridge reads: `kinesis://`, `pubsub://`, `kafka://`, `file://`"
     ),
     Setting("INLAY_BRIDGE_MAP", str, "", "YAML that maps the source's fields to those of an event; empty: as they are"),
@@ -120,6 +128,9 @@ class FlowSettings(Struct, frozen=True):
     enrich: tuple[str, ...]
     enrich_strict: tuple[str, ...]
     stream_keep: float
+    lake_url: str
+    lake_age: float
+    lake_wait: float
     bridge_from: str
     bridge_map: str
     bridge_batch: int

@@ -16,6 +16,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from dataflows.connectors.letters import DeadLetters
 from dataflows.events import MINUTE, OUTCOMES
+from dataflows.lake_rows import NO_ROWS, RowsOut
 from dataflows.lease import Lease
 from dataflows.metrics import COMMITTED_AT, EVENTS, RECEIVED, REFUSED, ROWS, STEP_SECONDS
 from dataflows.stages import Aggregated, Row
@@ -36,6 +37,7 @@ class Store:
         dead_letters: where refused events and quarantined rows go.
         clock: microseconds since 1970, now.
         layouts: where Feast keeps each entity.
+        rows: what becomes of rows beside that they are stored.
     """
 
     def __init__(
@@ -46,9 +48,11 @@ class Store:
         dead_letters: DeadLetters,
         clock: Callable[[], int],
         layouts: Mapping[str, Any] = LAYOUTS,
+        rows: RowsOut = NO_ROWS,
     ) -> None:
         self._client, self._flow, self._lease = client, flow, lease
         self._dead_letters, self._clock, self._layouts = dead_letters, clock, layouts
+        self._rows = rows
         self._tidy_at = 0
         self._offsets_key, self._outcomes_key = OFFSETS_KEY.format(flow), OUTCOMES_KEY.format(flow)
 
@@ -97,7 +101,7 @@ class Store:
                 packed(self._layouts[row.entity].hset(row.key, {}, row.at, state=row.state))
         for entity, key in batch.forgotten:
             add("DEL", self._layouts[entity].key(key))
-        for command in batch.commands:
+        for command in (*batch.commands, *self._rows.commands(batch)):
             add(*command)
         now = self._clock()
         for partition, offset, refused in batch.refused:

@@ -69,6 +69,9 @@ class Stream(Protocol):
     def remove(self, partition: int, up_to: int) -> None:
         """Give up records whose offset is not above `up_to`."""
 
+    def moment(self, offset: int) -> int | None:
+        """When the record at an offset was written, in microseconds since 1970; None where the offset does not say."""
+
     def lag(self, after: Mapping[int, int], most: int = 100_000) -> dict[int, int]:
         """How many records lie behind the given offset of each partition; where they must be counted, up to `most`."""
 

@@ -92,6 +92,10 @@ class KafkaStream:
         first, end = self._topic.bounds(partition)
         return self._topic.offset_before(partition, offset, seconds) - 1 if first <= offset < end else -1
 
+    def moment(self, offset: int) -> int | None:
+        """Offsets of Kafka count records."""
+        return None
+
     def remove(self, partition: int, up_to: int) -> None:
         """Delete records, which Kafka does by whole segments, but hides at once."""
         self._topic.remove(partition, up_to)

@@ -94,6 +94,10 @@ class RedisStreams:
         """Ids carry the time at which they were written."""
         return max(-1, offset - (round(seconds * 1000) << _SEQUENCE_BITS))
 
+    def moment(self, offset: int) -> int | None:
+        """Ids carry the time at which they were written, in milliseconds."""
+        return (offset >> _SEQUENCE_BITS) * 1000
+
     def remove(self, partition: int, up_to: int) -> None:
         """Trim, by whole nodes, which is cheap; and note what is given up."""
         pipeline = self._client.pipeline(transaction=True)

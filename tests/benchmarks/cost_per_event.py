@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from dataflows.events import MINUTE, Event
 from dataflows.lease import Lease
-from dataflows.wiring import settle_memory
+from dataflows.owning import settle_memory
 from tests.benchmarks.backlog import cpu_seconds, redis_pid
 from tests.benchmarks.crowd import ITEMS, TYPES, Model, batches, clock, models, people_in_process, populate, take_lease
 from tests.benchmarks.crowd import user_id as id_of

@@ -32,10 +32,10 @@ from dataflows.derived import silence
 from dataflows.events import HOUR, Event
 from dataflows.identities import Identities
 from dataflows.inbox import Message
+from dataflows.owning import settle_memory
 from dataflows.population import Population
 from dataflows.stages import Aggregated, Command, Enriched, Validated
 from dataflows.state import StateTable
-from dataflows.wiring import settle_memory
 from tests.benchmarks import sample
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.pathway_venv import pathway_python
