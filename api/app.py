@@ -12,7 +12,7 @@ from pathlib import Path
 import redis
 from fastapi import Depends, FastAPI
 
-from api import bulk, calls, collect, health, problems, schemas, script, serve, webhooks
+from api import bulk, calls, collect, feeds, health, problems, schemas, script, serve, webhooks
 from api.access import Keys
 from api.context import Context, KeepScope
 from api.demo import pages
@@ -84,6 +84,7 @@ def create(settings: ApiSettings) -> FastAPI:
     install_door(app, collector, Keys((*settings.api_keys, *settings.write_keys)), settings)
     app.include_router(serve.routes(server, features), dependencies=keyed)
     app.include_router(bulk.routes(server), dependencies=keyed)
+    app.include_router(feeds.routes(server, Keys(settings.api_keys)))
     app.include_router(webhooks.routes(webhooks.Hooks(collector, settings.webhooks)))
     app.include_router(health.routes(features, partial(letters.counts, keeper)))
     app.include_router(schemas.routes())

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from itertools import chain
 from typing import Final
 
 import redis
@@ -22,16 +21,14 @@ from starlette.types import Send
 from api import resolve
 from api.answer import Answer
 from api.breaker import PAUSE
-from api.known import Known, UserFeatures
+from api.known import UserFeatures
 from api.metrics import DEGRADED
 from api.plans import Layout
 from api.serve import BlockServer
-from api.shelf import Shelf
+from api.shelf import MADE_AT_ONCE, Shelf
 
 READ_AT_ONCE: Final = 128
 """Users whose features are read in one go."""
-MADE_AT_ONCE: Final = 8
-"""Mails made before other requests have their turn."""
 CHUNK_SECONDS: Final = 1.0
 """What all readings of a chunk may take."""
 PATIENCE: Final = 5.0
@@ -116,24 +113,12 @@ class Batch:
         return None
 
     async def _prepared(self, chunk: Sequence[str]) -> dict[str, resolve.Mail]:
-        """Three readings for all of the chunk: the users; lists and neighbours; catalogue rows."""
-        layout, shelf, now = self._layout, self._shelf, self._server.seconds()
-        users = await self._server.features.users_of(dict.fromkeys(chunk))
-        wanted = [resolve.wanted(layout, user) for user in users.values()]
-        await shelf.put_lists(
-            chain.from_iterable(each.scopes for each in wanted), chain.from_iterable(each.seeds for each in wanted)
-        )
-        served = await self._server.before(layout, users, self._send_id, now)
-        mails = {}
-        for count, ((user_id, user), readings) in enumerate(zip(users.items(), wanted, strict=True), start=1):
-            scopes = {name: shelf.scopes[name] for name in readings.scopes}  # and none that another asked for
-            earlier = served.get(user_id, {})
-            known = Known(user, scopes, shelf.neighbours, shelf.fallback, shelf.lately, now, earlier)
-            mails[user_id] = resolve.prepare(layout, known, self._excluded)
-            if count % MADE_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        await shelf.put_rows(chain.from_iterable(resolve.items_wanted(mail) for mail in mails.values()))
-        return mails
+        """A reading of the users, one of lists and neighbours, one of catalogue rows, each for all of the chunk."""
+        server, layout = self._server, self._layout
+        now = server.seconds()
+        users = await server.features.users_of(dict.fromkeys(chunk))
+        served = await server.before(layout, users, self._send_id, now)
+        return await self._shelf.prepared(layout, users, served, self._excluded, now)
 
 
 class Stream(StreamingResponse):

@@ -19,7 +19,7 @@ from api.plans import BlockPlan, Layout, Plan, Rules, Text
 from api.render import TEMPLATES, web_link
 from api.resolve import STATIC
 from api.wording import NAMES, TITLE_NAMES
-from api.words import ENGLISH, is_known
+from api.words import is_country, is_known
 from api.yaml_lines import Document, NotYaml, Where, read
 
 SHIPPED: Final = Path(__file__).parent / "layouts"
@@ -150,7 +150,7 @@ def _of_rules(rules: Rules) -> Iterator[Complaint]:
 
 def _of_countries(countries: Sequence[str]) -> Iterator[Complaint]:
     for number, country in enumerate(countries):
-        if not (len(country) == 2 and country.isupper() and country in ENGLISH.territories):
+        if not is_country(country):
             yield Complaint((number,), f"there is no country {country!r}; write two capital letters such as FR")
 
 

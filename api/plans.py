@@ -165,6 +165,9 @@ class Layout(Plan, frozen=True):
     blocks: Annotated[tuple[BlockPlan, ...], Meta(min_length=1, max_length=10)]
     locale: Annotated[Tag, Meta(description="the language for readers whose own is not known")] = "en"
     rules: Annotated[Rules, Meta(description="for this mail, beside those of rules.yaml")] = Rules()
+    public: Annotated[
+        bool, Meta(description="whether its feeds, which are about nobody, can be read without a key")
+    ] = False
 
 
 def json_schema(kinds: tuple[str, ...], templates: tuple[str, ...], *, of: type[Plan] = Layout) -> dict[str, Any]:

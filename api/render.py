@@ -87,11 +87,11 @@ def render_html(answer: Answer, *, accent: str = "#1f6f5c", locale: str = "en") 
         ValueError: If `accent` is not a colour of that form.
     """
     rtl = locale_of(locale).text_direction == "rtl"
-    dress = _isolated if rtl else _for_html
+    dress = _isolated if rtl else for_html
     sections = [_section(block, locale, dress) for block in answer.blocks if block.items]
     if not sections:
         return ""
-    page = _templates().get_template("blocks.html.j2")
+    page = template("blocks.html.j2")
     html = page.render(
         sections=sections, words_of=of_language(BUTTONS, locale), lang=locale.replace("_", "-"),
         rtl=rtl, **_look(accent),
@@ -101,8 +101,8 @@ def render_html(answer: Answer, *, accent: str = "#1f6f5c", locale: str = "en") 
 
 def render_text(answer: Answer, *, locale: str = "en") -> str:
     """The plain-text part of the mail: titles, prices and links, without control characters."""
-    sections = [_section(block, locale, _for_text) for block in answer.blocks if block.items]
-    return _templates().get_template("blocks.txt.j2").render(sections=sections, words_of=of_language(BUTTONS, locale))
+    sections = [_section(block, locale, for_text) for block in answer.blocks if block.items]
+    return template("blocks.txt.j2").render(sections=sections, words_of=of_language(BUTTONS, locale))
 
 
 @lru_cache(maxsize=8192)
@@ -143,7 +143,7 @@ def _section(block: Block, locale: str, dress: _Dress) -> _Section:
     cards = tuple(_card(item, shape, locale, dress) for item in block.items)
     odd = len(cards) % 2
     return _Section(
-        title=dress(_clean(block.title, _TITLE)),
+        title=dress(clean(block.title, _TITLE)),
         shape=shape,
         lead=cards[0] if odd else None,
         cards=cards,
@@ -155,23 +155,23 @@ def _section(block: Block, locale: str, dress: _Dress) -> _Section:
 def _card(item: Item, shape: str, locale: str, dress: _Dress) -> _Card:
     """The item with its texts clean, cut and dressed for one format."""
     longest_title, longest_reason = (_STORY_TITLE, _STORY_REASON) if shape == "story" else (_TITLE, _REASON)
-    title = _clean(item.title, longest_title)
+    title = clean(item.title, longest_title)
     price = format_price(item.price, item.currency, locale)
     reduced = bool(price) and item.price is not None and item.list_price is not None and item.list_price > item.price
     was = format_price(item.list_price, item.currency, locale) if reduced else ""
     return _Card(
         title=dress(title),
-        alt=dress(_clean(title, _ALT)),
+        alt=dress(clean(title, _ALT)),
         initial=dress(title[:1].upper()),
         href=web_link(item.url),
         src=web_link(item.image_url),
         price=price,
         was="" if was == price else was,
-        reason=dress(_clean(item.reason or "", longest_reason)),
+        reason=dress(clean(item.reason or "", longest_reason)),
     )
 
 
-def _clean(text: str, longest: int) -> str:
+def clean(text: str, longest: int) -> str:
     """The text on one line, without unseen characters, cut between words where it is too long."""
     line = _SPACE.sub(" ", _UNSEEN.sub("", text[: 4 * longest])).strip(" ")
     if len(line) <= longest:
@@ -180,7 +180,7 @@ def _clean(text: str, longest: int) -> str:
     return cut[: cut.rfind(" ", longest // 2)].rstrip() + "…" if " " in cut[longest // 2 :] else cut + "…"
 
 
-def _for_html(text: str) -> str:
+def for_html(text: str) -> str:
     """The text escaped for HTML, and for the template language of the mail platform it will pass through; in ASCII."""
     dressed = escape(text).translate(_MERGE).encode("ascii", "xmlcharrefreplace").decode("ascii")
     return Markup(dressed if len(dressed) <= _LINE else _folded(dressed))  # noqa: S704  # escaped above
@@ -188,7 +188,7 @@ def _for_html(text: str) -> str:
 
 def _isolated(text: str) -> str:
     """The text for HTML that runs from right to left: one in another script keeps its full stop at its own end."""
-    return Markup("&#8296;") + _for_html(text) + Markup("&#8297;") if text else ""
+    return Markup("&#8296;") + for_html(text) + Markup("&#8297;") if text else ""
 
 
 def _folded(dressed: str) -> str:
@@ -206,7 +206,7 @@ def _folded(dressed: str) -> str:
     return "\n".join(lines)
 
 
-def _for_text(text: str) -> str:
+def for_text(text: str) -> str:
     """The text with any opening tag of a mail platform's template language broken apart."""
     return _MERGE_IN_TEXT.sub(r"\1 ", text)
 
@@ -230,10 +230,15 @@ class _Unindented(jinja2.ext.Extension):
         return re.sub(r"\n\s+", "\n", source) if name and name.endswith(".html.j2") else source
 
 
+def template(name: str) -> jinja2.Template:
+    """One of the packaged templates; in all but plain text everything is escaped. `mail` dresses a text for HTML."""
+    return _templates().get_template(name)
+
+
 @cache
 def _templates() -> jinja2.Environment:
     """The packaged templates, compiled once."""
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=jinja2.select_autoescape(disabled_extensions=("txt.j2",), default=True),
         extensions=[_Unindented],
@@ -242,3 +247,5 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    environment.filters["mail"] = for_html
+    return environment

@@ -160,9 +160,11 @@ class BlockServer:
         """The time, in seconds since 1970."""
         return int(self._now().timestamp())
 
-    def plain(self, layout: Layout, excluded: Collection[str]) -> tuple[Block, ...]:
+    def plain(
+        self, layout: Layout, excluded: Collection[str], user: UserFeatures = UserFeatures()  # noqa: B008  # frozen
+    ) -> tuple[Block, ...]:  # fmt: skip
         """The blocks from the snapshot alone."""
-        known = Known(UserFeatures(), {}, {}, self.snapshot.fallback, now=self.seconds())
+        known = Known(user, {}, {}, self.snapshot.fallback, now=self.seconds())
         return resolve.fill(resolve.prepare(layout, known, excluded), self.snapshot.catalogue)
 
 

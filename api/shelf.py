@@ -6,17 +6,22 @@ What lies on it is cleared away after a moment, so that a mail that is made late
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
+from api import resolve
 from api.features import OnlineFeatures
-from api.known import CatalogueRow, Neighbour, ScopeFeatures
+from api.known import CatalogueRow, Known, Neighbour, ScopeFeatures, UserFeatures
+from api.plans import Layout
 from api.snapshot import Snapshot
 
 FRESH: Final = 2.0
 """Seconds after which everything is read anew."""
 MOST_ROWS: Final = 20_000
 """How many catalogue rows lie on it at most; then it is cleared."""
+MADE_AT_ONCE: Final = 8
+"""Mails made before other requests have their turn."""
 NOTHING: Final = CatalogueRow()
 
 
@@ -68,3 +73,38 @@ class Shelf:
         rows = await self._features.catalogue(new)
         self.catalogue.update((item_id, row) for item_id, row in rows.items() if row != NOTHING)
         self._read |= new
+
+    async def prepared(
+        self,
+        layout: Layout,
+        users: Mapping[str, UserFeatures],
+        served: Mapping[str, Mapping[str, Sequence[int]]],
+        excluded: Collection[str],
+        now: int,
+    ) -> dict[str, resolve.Mail]:
+        """The mails of some users, ready to be filled from the catalogue that lies here.
+
+        Args:
+            layout: of the mails.
+            users: what is known of each.
+            served: what went into earlier mails to each.
+            excluded: items that the caller leaves out.
+            now: seconds since 1970.
+
+        Raises:
+            redis.RedisError: the online store does not answer.
+        """
+        wanted = {user_id: resolve.wanted(layout, user) for user_id, user in users.items()}
+        await self.put_lists(
+            chain.from_iterable(each.scopes for each in wanted.values()),
+            chain.from_iterable(each.seeds for each in wanted.values()),
+        )
+        mails = {}
+        for count, (user_id, user) in enumerate(users.items(), start=1):
+            scopes = {name: self.scopes[name] for name in wanted[user_id].scopes}  # and none that another asked for
+            known = Known(user, scopes, self.neighbours, self.fallback, self.lately, now, served.get(user_id, {}))
+            mails[user_id] = resolve.prepare(layout, known, excluded)
+            if count % MADE_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        await self.put_rows(chain.from_iterable(resolve.items_wanted(mail) for mail in mails.values()))
+        return mails

@@ -130,6 +130,11 @@ def locale_of(tag: str) -> Locale:
         return ENGLISH
 
 
+def is_country(code: str) -> bool:
+    """Whether there is such a country, in two capital letters."""
+    return len(code) == 2 and code.isupper() and code in ENGLISH.territories
+
+
 def is_known(tag: str) -> bool:
     """Whether there is such a language."""
     return locale_of(tag) is not ENGLISH or tag == "en"

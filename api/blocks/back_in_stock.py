@@ -20,4 +20,4 @@ def rungs(known: Known) -> Iterable[Rung]:
     yield from moment_rungs(known, "restocked_at", "back_in_stock", own, is_back)
 
 
-KIND = Kind(rungs, shows_cart=True)
+KIND = Kind(rungs, shows_cart=True, moment="restocked_at")

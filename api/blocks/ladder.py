@@ -69,6 +69,7 @@ class Kind(NamedTuple):
         within_days: how long a moment counts, for kinds about one.
         template: how it is drawn.
         content: whether the layout itself says what it shows.
+        moment: the moment in an item's row that it is about.
     """
 
     rungs: Callable[[Known], Iterable[Rung]]
@@ -79,6 +80,7 @@ class Kind(NamedTuple):
     within_days: int = 30
     template: str = "grid"
     content: bool = False
+    moment: str | None = None
 
 
 def popular_rungs(known: Known, list_of: Callable[[ScopeFeatures], Sequence[str]], phrase: str) -> Iterable[Rung]:

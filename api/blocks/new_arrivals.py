@@ -19,4 +19,4 @@ def rungs(known: Known) -> Iterable[Rung]:
     yield from found
 
 
-KIND = Kind(rungs)
+KIND = Kind(rungs, moment="added_at")

@@ -20,4 +20,4 @@ def rungs(known: Known) -> Iterable[Rung]:
     yield from moment_rungs(known, "price_dropped_at", "price_dropped", own, is_cheaper)
 
 
-KIND = Kind(rungs, shows_cart=True)
+KIND = Kind(rungs, shows_cart=True, moment="price_dropped_at")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 import httpx
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
-from api import bulk, problems
+from api import bulk, feeds, problems
+from api.access import Keys
 from api.known import CatalogueRow, Neighbour, ScopeFeatures, UserFeatures
 from api.layout import Layout, load_layouts
 from api.serve import BlockServer, routes
@@ -28,6 +29,7 @@ CATALOGUE = {
     for item_id in ITEMS
 }  # fmt: skip
 LAYOUTS = load_layouts()
+SOME_TIME = datetime(2026, 5, 17, 9, 30, 0, 123_456, tzinfo=timezone.utc)
 SHOPPER = UserFeatures(
     recent_items=["p05", "p06", "p07", "p08", "p09"], cart_items=["p10"], purchased_items=["p00"],
     as_of=1_700_000_000_123_456,
@@ -110,18 +112,19 @@ class Shop:
     """The reading routes over the store; its snapshot was taken while the store was well."""
 
     def __init__(self, layouts: Mapping[str, Layout] = LAYOUTS, *, snapshot: bool = True, deadline: float = 30) -> None:
-        self.store, self.clock = Store(), 1000.0
+        self.store, self.clock, self.later = Store(), 1000.0, 0
         self.snapshot = Snapshot()
         if snapshot:
             asyncio.run(refresh(self.snapshot, self.store))  # type: ignore[arg-type]
-        server = BlockServer(
+        self.server = server = BlockServer(
             self.store, self.snapshot, dict(layouts), deadline, self.store,  # type: ignore[arg-type]
-            monotonic=lambda: self.clock, now=lambda: datetime(2026, 5, 17, 9, 30, 0, 123_456, tzinfo=timezone.utc),
+            monotonic=lambda: self.clock, now=lambda: SOME_TIME + timedelta(seconds=self.later),
         )  # fmt: skip
         self.app = FastAPI()
         problems.install(self.app)
         self.app.include_router(routes(server, self.store))  # type: ignore[arg-type]
         self.app.include_router(bulk.routes(server))
+        self.app.include_router(feeds.routes(server, Keys(["k"]), lambda: self.clock))
 
     def get(self, path: str, **query: str) -> httpx.Response:
         return self.visit(lambda client: client.get(path, params=query))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import redis
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -99,6 +99,7 @@ def stocked(people: list[UserFeatures]) -> Shop:
     return shop
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(users, min_size=1, max_size=4), st.sampled_from(list(LAYOUTS)))
 def test_everybody_is_answered_as_alone(people: list[UserFeatures], layout: str) -> None:
     shop = stocked(people)

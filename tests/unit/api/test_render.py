@@ -126,7 +126,7 @@ def test_hostile_text_never_changes_what_a_browser_makes_of_the_html(both: tuple
 
 def test_a_browser_would_see_text_that_left_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """The property itself, on a renderer that escapes nothing."""
-    monkeypatch.setattr(render, "_for_html", render.Markup)
+    monkeypatch.setattr(render, "for_html", render.Markup)
     for nasty in NASTY[:1] + NASTY[2:3] + NASTY[5:6]:
         hostile, plain = (
             tree(render_html(answer(block("recommended", item(title=title))))) for title in (f"{nasty}a", "b")
