@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
 
+from api import audit
 from api.app import create
 from api.settings import api_settings
 from dataflows.settings import SettingError
 
+KEEP_ALIVE: Final = 75
+"""Seconds an idle connection stays open: longer than proxies keep theirs, or they would meet a closed one."""
+
 
 def app() -> FastAPI:
     """The service from the environment, as each worker process makes it."""
+    audit.log.setLevel(logging.INFO)
+    if not audit.log.handlers:
+        audit.log.addHandler(logging.StreamHandler())
     return create(api_settings(os.environ))
 
 
@@ -34,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     uvicorn.run(
         "api.__main__:app", factory=True, host=settings.host, port=chosen.port or settings.port,
         workers=chosen.workers, access_log=False, timeout_graceful_shutdown=5, log_level="warning",
+        limit_concurrency=settings.connections or None, timeout_keep_alive=KEEP_ALIVE, server_header=False,
+        proxy_headers=False,  # `api.edge` reads them, from proxies that are named
     )  # fmt: skip
     return 0
 

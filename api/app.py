@@ -10,19 +10,28 @@ from functools import partial
 from pathlib import Path
 
 import redis
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 
-from api import bulk, calls, collect, feeds, health, problems, schemas, script, serve, webhooks
-from api.access import Keys
+from api import admin, bulk, calls, collect, feeds, health, oauth, problems, schemas, script, serve, webhooks
+from api.access import SCOPES, Access, Keys, fixed
+from api.audit import Audit
+from api.bearers import Bearers
 from api.context import Context, KeepScope
 from api.demo import pages
 from api.door import Door
+from api.edge import Edge
 from api.features import OnlineFeatures, connect
 from api.geoip import Countries
+from api.issuers import IssuerKeys
+from api.keyring import KeyRing, KnownKeys
 from api.layout import SHIPPED, load_layouts
+from api.networks import Proxies
+from api.openapi import Routes
 from api.publish import Bounded, Spooled
+from api.rates import Rates, read_rate
 from api.served import Served
 from api.settings import ApiSettings
+from api.signing import SigningKeys
 from api.snapshot import Snapshot, keep_fresh, refresh
 from api.spool import Spool
 from dataflows.connectors import Publisher, open_publisher
@@ -52,6 +61,11 @@ def create(settings: ApiSettings) -> FastAPI:
         settings.dead_letters_bytes,
     )
     keeper = connect_keeper(letters_address)
+    ring, audit = KeyRing(keeper), Audit(keeper, settings.audit_keep)
+    rates = Rates(keeper, settings.rate_key, settings.rate_network)
+    signing = SigningKeys(keeper, settings.token_seconds)
+    access = _access(settings, signing, rates)
+    known = KnownKeys(ring, access)
     context = Context(
         settings.country_header,
         Countries(Path(settings.geoip)) if settings.geoip else None,
@@ -65,47 +79,74 @@ def create(settings: ApiSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with contextlib.suppress(redis.RedisError, OSError):  # it is tried again every few seconds
             await refresh(snapshot, features)
+        with contextlib.suppress(redis.RedisError, OSError):  # likewise
+            await known.look()
         if isinstance(publisher, Spooled):
             publisher.start()
-        refreshing = asyncio.create_task(keep_fresh(snapshot, features))
+        always = (keep_fresh(snapshot, features), known.keep_fresh(), rates.keep_sharing())
+        tasks = list(map(asyncio.create_task, always))
         gc.collect()
         gc.freeze()  # a full collection of what Feast's modules hold takes 100 ms: leave it out for good
         warming = asyncio.create_task(asyncio.to_thread(device_of, "Mozilla/5.0" if knows_devices else ""))
         yield
         await warming
-        refreshing.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(redis.RedisError, OSError):  # when a key was last used is good to know, no more
+            await known.tell()
         await features.close()
         await publisher.close()
         await keeper.aclose()
 
     app = FastAPI(title="Inlay", description=DESCRIPTION, version="0.1.0", lifespan=lifespan)
     problems.install(app)
-    keyed = [Depends(Keys(settings.api_keys))]
-    install_door(app, collector, Keys((*settings.api_keys, *settings.write_keys)), settings)
-    app.include_router(serve.routes(server, features), dependencies=keyed)
-    app.include_router(bulk.routes(server), dependencies=keyed)
-    app.include_router(feeds.routes(server, Keys(settings.api_keys)))
+
+    guarded = Routes(app, access)
+    for collecting in install_door(app, collector, Keys(access, "collect"), settings):
+        guarded.note(collecting, "collect")
+    guarded.add(serve.block_routes(server), "read", plain=True)
+    guarded.add(bulk.routes(server), "read")
+    feeding = feeds.routes(server, Keys(access, "read", plain=True))  # which ask for a key where a layout is not public
+    guarded.note(feeding, "read")
+    app.include_router(feeding)
+    guarded.add(serve.user_routes(features), "read")
+    guarded.add(admin.routes(ring, audit), "admin")
+    desk = oauth.TokenDesk(access, signing, settings.oauth_issuer, rates, read_rate(settings.rate_tokens))
+    app.include_router(oauth.routes(desk))
     app.include_router(webhooks.routes(webhooks.Hooks(collector, settings.webhooks)))
     app.include_router(health.routes(features, partial(letters.counts, keeper)))
     app.include_router(schemas.routes())
     if settings.demo:
         app.include_router(pages.routes(settings.api_keys[0]))
-    app.add_middleware(KeepScope)  # last, so that it is around whatever answers
+    app.state.known_keys, app.state.signing, app.state.rates, app.state.routes = known, signing, rates, guarded
+    app.add_middleware(KeepScope)
+    app.add_middleware(Edge, proxies=Proxies(settings.trusted_proxies))  # last, so that it is around whatever answers
     return app
 
 
-def install_door(app: FastAPI, collector: collect.Collector, keys: Keys, settings: ApiSettings) -> None:
-    """Everything that collects, and the door in front of it."""
-    routers = [
-        collect.routes(collector, keys), calls.routes(collector, keys), calls.pixel_routes(collector, keys),
-        script.routes(),
+def install_door(app: FastAPI, collector: collect.Collector, keys: Keys, settings: ApiSettings) -> list[APIRouter]:
+    """Everything that collects, and the door in front of it; the routes that ask for a key."""
+    collecting = [
+        collect.routes(collector, keys), calls.routes(collector, keys), calls.pixel_routes(collector, keys)
     ]  # fmt: skip
+    routers = [*collecting, script.routes()]
     for router in routers:
         app.include_router(router)
     app.add_middleware(
         Door, routers=routers, most_requests=settings.in_flight,
         most_bytes=settings.in_flight_mb * 1_000_000, body_limit=collect.KEPT_BODY,
     )  # fmt: skip
+    return collecting
+
+
+def _access(settings: ApiSettings, signing: SigningKeys, rates: Rates) -> Access:
+    """Who may call: keys of the environment, those that are stored once they are read, and tokens."""
+    callers = fixed(settings.write_keys, ["collect"], "write") | fixed(settings.api_keys, SCOPES)
+    foreign = [(issuer, IssuerKeys(issuer)) for issuer in settings.oauth_issuers]
+    bearers = Bearers(signing, settings.oauth_issuer, foreign)
+    access = bearers.access = Access(callers, bearers, rates)
+    return access
 
 
 def _publisher(settings: ApiSettings) -> Publisher:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -119,7 +120,7 @@ def pixel_routes(collector: Collector, keys: Keys) -> APIRouter:
         async def endpoint(request: Request) -> Response:
             raw = request.scope["query_string"]
             try:
-                await collector.collect([_from_query(call, raw, keys, collector.now())])
+                await collector.collect([_from_query(call, raw, partial(keys.check, request), collector.now())])
             except Problem:  # nobody could read it in a picture
                 COLLECTED.labels("lost").inc()
             return Response(GIF, media_type="image/gif", headers={"Cache-Control": "no-store"})
@@ -147,11 +148,11 @@ async def _read(request: Request, collector: Collector, keys: Keys, limit: int) 
     """
     given = key_of(request)
     if given:
-        keys.check(given)
+        await keys.allow(request, given)
     with _no_413():
         body = await read_body(request, collector)
     if not given:
-        keys.check(_write_key(body))
+        keys.check(request, _write_key(body))
     say = f"the body is larger than {limit:,} bytes" if len(body) > limit else fault_of(body)
     if say:
         kind: Any = "size" if len(body) > limit else "format"
@@ -182,7 +183,7 @@ def _event(call: str, raw: bytes, now: int, around: _Batch | None = None) -> byt
         return Refused("collect", "format", f"not JSON that can be taken: {error}", "", raw)
 
 
-def _from_query(call: str, query: bytes, keys: Keys, now: int) -> bytes | Refused:
+def _from_query(call: str, query: bytes, check: Callable[[bytes], None], now: int) -> bytes | Refused:
     """The event of a pixel's query; without a known key it is refused like any other fault."""
     words = dict(parse_qsl(query.decode("latin-1")))
     data = words.pop("data", None)
@@ -191,8 +192,10 @@ def _from_query(call: str, query: bytes, keys: Keys, now: int) -> bytes | Refuse
     except (binascii.Error, ValueError) as error:
         return Refused("collect", "format", f"data: is no base64 of JSON: {error}", "data", query)
     try:
-        keys.check(_write_key(raw) or words.get("writeKey", "").encode())
-    except Problem:
+        check(_write_key(raw) or words.get("writeKey", "").encode())
+    except Problem as problem:
+        if problem.status == HTTPStatus.TOO_MANY_REQUESTS:
+            raise
         return Refused("collect", "schema", "writeKey: this key is not known, or missing", "writeKey", raw)
     return _event(call, raw, now)
 

@@ -140,7 +140,7 @@ def routes(collector: Collector, keys: Keys) -> APIRouter:
     @router.post("/events", status_code=HTTPStatus.ACCEPTED, openapi_extra=_BODY)
     async def events(request: Request) -> Response:
         """Take one event, or an array of at most 2,500 events and 500 KB; those refused are named by their index."""
-        keys.check(key_of(request))
+        await keys.allow(request, key_of(request))
         body = await read_body(request, collector)
         single = body.lstrip()[:1] != b"["
         parsed_once = single and len(body) <= MAX_EVENT_BYTES

@@ -146,7 +146,7 @@ def routes(server: BlockServer, keys: Keys, monotonic: Callable[[], float] = tim
     async def answer(layout: str, form: str, request: Request, reader: Reader) -> Response:
         known = server.layouts.get(layout)
         if known is None or not known.public:
-            keys.check(key_of(request))
+            await keys.allow(request, key_of(request))
         version = await feeds.feed(server.layout(layout), reader, form)
         public = known is not None and known.public
         headers = {

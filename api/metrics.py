@@ -30,3 +30,9 @@ BLOCKS_SECONDS: Final = Histogram(
     "inlay_blocks_seconds", "seconds to answer a request for blocks",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.07, 0.1, 0.25, 0.5, 1),
 )  # fmt: skip
+DENIED: Final = Counter(
+    "inlay_denied_requests",
+    "requests refused for their key, by reason: no key, unknown, scope, network, token",
+    ("reason",),
+)
+LIMITED: Final = Counter("inlay_limited_requests", "requests beyond a rate: answered 429, or blocks without features")

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 import redis
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from api import resolve
 from api.answer import Answer, Block
@@ -68,9 +68,13 @@ class BlockServer:
         self.breaker = Breaker(monotonic)
         self.capped = any(plan.frequency_cap for layout in layouts.values() for plan in layout.blocks)
 
-    async def answer(self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]) -> Answer:
-        """The blocks of one mail; never fails for want of the online store."""
-        read = await self._personal(layout, user_id, send_id, excluded)
+    async def answer(
+        self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str], *, plain: bool = False
+    ) -> Answer:
+        """The blocks of one mail; never fails for want of the online store. If it is to be plain, nothing is read."""
+        if plain:
+            DEGRADED.labels("rate").inc()
+        read = None if plain else await self._personal(layout, user_id, send_id, excluded)
         locale, user, blocks = read or (layout.locale, UserFeatures(), self.plain(layout, excluded))
         answer = self.made(layout, user_id, send_id, locale, user, blocks)
         if read:
@@ -170,10 +174,19 @@ class BlockServer:
 
 def routes(server: BlockServer, features: OnlineFeatures) -> APIRouter:
     """The reading routes."""
+    router = APIRouter()
+    router.include_router(block_routes(server))
+    router.include_router(user_routes(features))
+    return router
+
+
+def block_routes(server: BlockServer) -> APIRouter:
+    """The route of blocks."""
     router = APIRouter(prefix="/v1", tags=["blocks"])
 
     @router.get("/blocks/{layout}", response_class=Response)
     async def blocks(
+        request: Request,
         layout: str,
         user_id: Annotated[str, Query(min_length=1)],
         send_id: str | None = None,
@@ -184,13 +197,21 @@ def routes(server: BlockServer, features: OnlineFeatures) -> APIRouter:
         with BLOCKS_SECONDS.time():
             chosen = server.layout(layout)
             excluded = frozenset(filter(None, map(str.strip, exclude.split(","))))
-            answer = await server.answer(chosen, user_id, send_id, excluded)
+            plain = getattr(request.state, "plain", False)  # of who calls too often
+            answer = await server.answer(chosen, user_id, send_id, excluded, plain=plain)
             fresh = {"Cache-Control": "no-store"}
             if format is Format.html:
                 return Response(render_html(answer, locale=answer.locale), headers=fresh, media_type="text/html")
             if format is Format.text:
                 return Response(render_text(answer, locale=answer.locale), headers=fresh, media_type="text/plain")
             return Response(render_json(answer), headers=fresh, media_type="application/json")
+
+    return router
+
+
+def user_routes(features: OnlineFeatures) -> APIRouter:
+    """The route of what is known of users."""
+    router = APIRouter(prefix="/v1", tags=["users"])
 
     @router.get("/users/{user_id:path}")
     async def user(user_id: str) -> dict[str, Any]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from msgspec import Struct
 
+from api.issuers import Issuer, read_issuers
+from api.networks import Network, read_networks
 from api.platforms import secrets_by_platform
+from api.rates import read_rate
 from dataflows.settings import SettingError, read_settings
 
 
@@ -25,6 +29,15 @@ class ApiSettings(Struct, frozen=True):
     api_keys: tuple[str, ...]
     webhooks: Mapping[str, tuple[str, ...]]
     write_keys: tuple[str, ...]
+    trusted_proxies: tuple[Network, ...]
+    rate_key: str
+    rate_network: str
+    rate_tokens: str
+    oauth_issuer: str
+    oauth_issuers: tuple[Issuer, ...]
+    token_seconds: int
+    audit_keep: int
+    connections: int
     in_flight: int
     in_flight_mb: int
     publish_wait: float
@@ -42,14 +55,23 @@ def api_settings(environ: Mapping[str, str]) -> ApiSettings:
     """The settings of the API.
 
     Raises:
-        SettingError: as `read_settings`; no key is given, which would leave everybody out; or INLAY_WEBHOOKS names a
-            platform that there is not, or no secret.
+        SettingError: as `read_settings`; or one of those that are read here cannot be used.
     """
     values = read_settings(environ)
-    if not values["api_keys"]:
-        raise SettingError("INLAY_API_KEYS is empty, so nobody could call the API; set it to one or more secret words")
-    try:
-        values["webhooks"] = secrets_by_platform(values["webhooks"])
-    except ValueError as error:
-        raise SettingError(f"INLAY_WEBHOOKS: {error}") from None
+    for name, read in _READ.items():
+        try:
+            values[name] = read(values[name])
+        except ValueError as error:
+            raise SettingError(f"INLAY_{name.upper()}: {error}") from None
     return ApiSettings(**{name: values[name] for name in ApiSettings.__struct_fields__})
+
+
+def _rate(text: str) -> str:
+    read_rate(text)
+    return text
+
+
+_READ: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "webhooks": secrets_by_platform, "trusted_proxies": read_networks, "oauth_issuers": read_issuers,
+    "rate_key": _rate, "rate_network": _rate, "rate_tokens": _rate,
+}  # fmt: skip

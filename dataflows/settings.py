@@ -90,6 +90,19 @@ SETTINGS: Final = (
     Setting("INLAY_API_KEYS", "words", "", "keys that callers of the API may use, separated by commas"),
     Setting("INLAY_WEBHOOKS", "words", "", "platforms that may post, as `platform=secret`, separated by commas"),
     Setting("INLAY_WRITE_KEYS", "words", "", "keys that may collect events and nothing else; they may stand in a page"),
+    Setting(
+        "INLAY_TRUSTED_PROXIES", "words", "", "networks of proxies whose `X-Forwarded-For` counts, such as `10.0.0.0/8`"
+    ),
+    Setting("INLAY_RATE_KEY", str, "", "calls a key may make that has no rate of its own, such as `600/minute`"),
+    Setting("INLAY_RATE_NETWORK", str, "", "calls a network may make, with whatever keys, such as `6000/minute`"),
+    Setting("INLAY_RATE_TOKENS", str, "60/minute", "tokens that a key, and that a network, may ask for"),
+    Setting("INLAY_OAUTH_ISSUER", str, "inlay", "issuer and audience of the tokens that the API signs"),
+    Setting(
+        "INLAY_OAUTH_ISSUERS", "words", "", "foreign issuers whose tokens are taken; see [access](access.md#tokens)"
+    ),
+    Setting("INLAY_TOKEN_SECONDS", int, "600", "seconds a token that the API signs is good"),
+    Setting("INLAY_AUDIT_KEEP", int, "100000", "calls of administrators the audit log keeps, newest first; 0: all"),
+    Setting("INLAY_CONNECTIONS", int, "4096", "connections an API process has open at once; beyond: 503"),
     Setting("INLAY_IN_FLIGHT", int, "1000", "requests with events taken at once by an API process; beyond: 503"),
     Setting("INLAY_IN_FLIGHT_MB", int, "64", "megabytes of bodies taken at once by an API process; beyond: 503"),
     Setting("INLAY_PUBLISH_WAIT", float, "2", "seconds the API waits for the stream before it spools or answers 503"),

@@ -65,6 +65,18 @@ def test_every_route_is_documented_and_no_other() -> None:
     assert told == served
 
 
+def test_every_route_has_a_scope_or_a_reason_to_have_none() -> None:
+    from api.app import create
+    from api.openapi import OPEN
+    from api.settings import api_settings
+
+    app = create(api_settings({"INLAY_API_KEYS": "k"}))
+    scopes = {path.replace(":path}", "}") for path in app.state.routes.scopes}
+    assert not scopes & OPEN.keys()
+    for path in app.openapi()["paths"]:
+        assert path in scopes | OPEN.keys(), f"{path}: add it with api.openapi.Routes.add, or to OPEN with a reason"
+
+
 @pytest.mark.parametrize("text", [README, RUNNING], ids=["README", "running"])
 def test_every_command_named_exists(text: str) -> None:
     for module in re.findall(r"python -m ((?:dataflows|api|expectations)[a-z_.]*)", text):

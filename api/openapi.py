@@ -1,0 +1,70 @@
+"""Which scope each route asks for, in one place: it is asked for here, and the document of the API says it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute
+
+from api.access import SCOPES, Access, Keys, Scope
+
+OPEN: Final[dict[str, str]] = {
+    "/health/live": "machines ask",
+    "/health/ready": "machines ask",
+    "/metrics": "machines ask; counts, and nobody's",
+    "/v1/schemas/event.json": "public",
+    "/v1/schemas/event.avsc": "public",
+    "/v1/track.js": "a page of the shop loads it",
+    "/v1/oauth/token": "proves its caller itself",
+    "/.well-known/jwks.json": "public",
+    "/v1/webhooks/{platform}": "the platform proves itself",
+}
+"""Routes that need no key, and why. Every other route has a scope."""
+SCHEMES: Final[dict[str, Any]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "a key, or a token of /v1/oauth/token"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+    "oauth": {
+        "type": "oauth2",
+        "flows": {
+            "clientCredentials": {
+                "tokenUrl": "/v1/oauth/token",
+                "scopes": dict(zip(SCOPES, ("events in", "blocks out", "keys and erasures"), strict=True)),
+            }
+        },
+    },
+}
+
+
+class Routes:
+    """The routes of the service, each with the scope it asks for.
+
+    Args:
+        app: that they are part of.
+        access: who may call.
+    """
+
+    def __init__(self, app: FastAPI, access: Access) -> None:
+        self._app, self._access = app, access
+        self.scopes: dict[str, Scope] = {}
+        self._document = app.openapi
+        app.openapi = self._openapi  # type: ignore[method-assign]  # FastAPI's own way
+
+    def add(self, router: APIRouter, scope: Scope, *, plain: bool = False) -> None:
+        """Include routes that ask for a scope; see `api.access.Keys`."""
+        self.note(router, scope)
+        self._app.include_router(router, dependencies=[Depends(Keys(self._access, scope, plain=plain))])
+
+    def note(self, router: APIRouter, scope: Scope) -> None:
+        """Routes that look for a key themselves, since it may be in the body, ask for a scope."""
+        self.scopes.update((route.path, scope) for route in router.routes if isinstance(route, APIRoute))
+
+    def _openapi(self) -> dict[str, Any]:
+        content = self._document()
+        content.setdefault("components", {})["securitySchemes"] = SCHEMES
+        told = {path.replace(":path}", "}"): scope for path, scope in self.scopes.items()}
+        for path, operations in content["paths"].items():
+            if path in told:
+                for operation in operations.values():
+                    operation["security"] = [{"bearer": []}, {"key": []}, {"oauth": [told[path]]}]
+        return content
