@@ -40,7 +40,7 @@ def routes_of(api: Service) -> Iterator[tuple[str, str, str | None]]:
 
 
 def concrete(path: str) -> str:
-    for name, value in (("{layout}", "weekly"), ("{user_id}", "u1"), ("{key_id}", "inl_0")):
+    for name, value in (("{layout}", "abandoned_cart"), ("{user_id}", "u1"), ("{key_id}", "inl_0")):
         path = path.replace(name, value)
     while "{" in path:
         start, end = path.index("{"), path.index("}")
