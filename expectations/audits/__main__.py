@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pyarrow.dataset
 import redis
-from dataflows.connectors.lake_files import EVENTS, LakeError, open_lake
 
-from dataflows.settings import SettingsError, flow_settings
+from dataflows.connectors.lake_files import EVENTS, LakeError, open_lake
+from dataflows.settings import SettingError, flow_settings
 from expectations.audits.auditing import Audit, audit
 from expectations.audits.exports import Columns, Difference, ExportError, differences, read_export
 from expectations.audits.online import NotApplied, open_online
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         days = _orders(settings.lake_url, given.orders, columns, given.order_share) if given.orders else None
     except TypeError:
         return _say("--order-columns names three columns: the order's id, when it was made, what it came to")
-    except (ExportError, LakeError, NotApplied, SettingsError) as error:
+    except (ExportError, LakeError, NotApplied, SettingError) as error:
         return _say(str(error))
     except redis.RedisError as error:
         return _say(f"the online store does not answer: {error}")

@@ -10,7 +10,7 @@ TOLERANCE: Final = 1e-5
 """Numbers that were added up in another order, or rounded to six digits, differ by less."""
 TIED: Final[Mapping[str, str]] = {"top_categories": "top_category_weights"}
 """Lists whose entries may change places where the weights beside them are equal."""
-EMPTY: Final = (None, [], "", 0, 0.0, False)
+EMPTY: Final[tuple[Any, ...]] = (None, [], "", 0, 0.0, False)
 
 Kind = Literal["mismatch", "missing", "extra", "stale"]
 KINDS: Final[tuple[Kind, ...]] = ("mismatch", "missing", "extra", "stale")

@@ -38,8 +38,8 @@ def a_shop() -> list[Arrived]:
         for days, price, in_stock in ((80, 20.0, True), (50, 30.0, number % 4 != 0), (20, 25.0, number % 3 != 0)):
             told.append(Event(
                 event_id=f"{item}-{days}", type="item", occurred_at=NOW - days * DAY, item_id=item,
-                title=f"Thing {number}", url="https://shop.example/1", image_url="https://shop.example/1.png", price=price + number,
-                currency="EUR", category=CATEGORIES[number % 3], in_stock=in_stock,
+                title=f"Thing {number}", url="https://shop.example/1", image_url="https://shop.example/1.png",
+                price=price + number, currency="EUR", category=CATEGORIES[number % 3], in_stock=in_stock,
             ))  # fmt: skip
     for user in range(USERS):
         told.append(Event(
