@@ -138,6 +138,11 @@ class OnlineFeatures:
         found: Any = await self._client.hgetall(f"inlay:outcomes:{flow}")
         return {name.decode(): int(number) for name, number in found.items()}
 
+    async def audit(self) -> dict[str, int]:
+        """What the latest audit compared and found; empty if there was none yet."""
+        found: Any = await self._client.hgetall("inlay:audit")
+        return {name.decode(): int(number) for name, number in found.items()}
+
     async def ping(self) -> None:
         """Raise unless Redis answers."""
         await self._client.execute_command("PING")

@@ -45,6 +45,7 @@ def routes(features: OnlineFeatures, letters: Callable[[], Awaitable[LetterCount
         accounts = CollectorRegistry()
         accounts.register(_Accounts({flow: await _outcomes(features, flow) for flow in FLOWS}))
         with contextlib.suppress(redis.RedisError, OSError):  # a scrape without them is better than none
+            accounts.register(_Audit(await features.audit()))
             accounts.register(_Letters(await letters()))
         return Response(generate_latest(REGISTRY) + generate_latest(accounts), media_type=CONTENT_TYPE_LATEST)
 
@@ -76,6 +77,26 @@ class _Accounts:
                 else:
                     outcomes.add_metric([flow, name], number)
         return [received, outcomes]
+
+
+class _Audit:
+    """The latest audit: when it was, and how much of what is online is not what the events say."""
+
+    def __init__(self, found: dict[str, int]) -> None:
+        self._found = found
+
+    def collect(self) -> Iterable[Metric]:
+        if not self._found:
+            return []
+        at = GaugeMetricFamily("inlay_audit_at_seconds", "when the latest audit was made", value=self._found["at"])
+        compared = GaugeMetricFamily(
+            "inlay_audit_compared", "rows that the latest audit compared", value=self._found["compared"]
+        )
+        findings = GaugeMetricFamily("inlay_audit_findings", "what it found, by kind", labels=["kind"])
+        for kind, number in self._found.items():
+            if kind not in ("at", "compared"):
+                findings.add_metric([kind], number)
+        return [at, compared, findings]
 
 
 class _Letters:

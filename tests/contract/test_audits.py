@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -266,3 +268,9 @@ def test_damage_is_found(shop: World, name: str) -> None:
     shop.fill()
     damaged = damage(shop)
     assert (kind, damaged) in {(each.kind, each.key) for each in shop.audit().findings}
+
+
+def test_the_page_tells_what_is_found() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "audits.md").read_text()
+    told = dict(re.findall(r"^\| ([a-z' ]+?) \| `(\w+)` \|$", page.split("## What it finds")[1], re.MULTILINE))
+    assert told == {name: kind for name, (kind, _) in DAMAGES.items()}
