@@ -36,6 +36,7 @@ from api.snapshot import Snapshot, keep_fresh, refresh
 from api.spool import Spool
 from dataflows.connectors import Publisher, open_publisher
 from dataflows.connectors.letters import connect_keeper, open_letters
+from dataflows.connectors.quarantine import Quarantine
 from dataflows.enrichments.device import device_of
 
 DESCRIPTION = "Live, personal blocks for e-mail: events in, blocks out."
@@ -115,7 +116,9 @@ def create(settings: ApiSettings) -> FastAPI:
     desk = oauth.TokenDesk(access, signing, settings.oauth_issuer, rates, read_rate(settings.rate_tokens))
     app.include_router(oauth.routes(desk))
     app.include_router(webhooks.routes(webhooks.Hooks(collector, settings.webhooks)))
-    app.include_router(health.routes(features, partial(letters.counts, keeper)))
+    app.include_router(
+        health.routes(features, partial(letters.counts, keeper), partial(_quarantine(settings).counts, client))
+    )
     app.include_router(schemas.routes())
     if settings.demo:
         app.include_router(pages.routes(settings.api_keys[0]))
@@ -155,3 +158,8 @@ def _publisher(settings: ApiSettings) -> Publisher:
     if not settings.spool:
         return bounded
     return Spooled(bounded, Spool(Path(settings.spool), settings.spool_mb * 1_000_000, bounded.partitions))
+
+
+def _quarantine(settings: ApiSettings) -> Quarantine:
+    """What is in quarantine, which the API only counts."""
+    return Quarantine(settings.quarantine_keep, settings.quarantine_age, settings.quarantine_bytes)

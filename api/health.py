@@ -20,7 +20,11 @@ from dataflows.connectors.letters import LetterCounts
 FLOWS = ("people", "items")
 
 
-def routes(features: OnlineFeatures, letters: Callable[[], Awaitable[LetterCounts]]) -> APIRouter:
+def routes(
+    features: OnlineFeatures,
+    letters: Callable[[], Awaitable[LetterCounts]],
+    quarantine: Callable[[], Awaitable[LetterCounts]],
+) -> APIRouter:
     """The routes that machines ask; none needs a key."""
     router = APIRouter(tags=["health"])
 
@@ -47,6 +51,7 @@ def routes(features: OnlineFeatures, letters: Callable[[], Awaitable[LetterCount
         with contextlib.suppress(redis.RedisError, OSError):  # a scrape without them is better than none
             accounts.register(_Audit(await features.audit()))
             accounts.register(_Letters(await letters()))
+            accounts.register(_Quarantine(await quarantine()))
         return Response(generate_latest(REGISTRY) + generate_latest(accounts), media_type=CONTENT_TYPE_LATEST)
 
     return router
@@ -118,3 +123,26 @@ class _Letters:
         replayed = CounterMetricFamily("inlay_dead_letters_replayed", "dead letters sent again", value=counts.replayed)
         held = GaugeMetricFamily("inlay_dead_letters_bytes", "original bytes all dead letters hold", value=counts.bytes)
         return [kept, written, dropped, replayed, held]
+
+
+class _Quarantine:
+    """The rows in quarantine as they stand: those that broke a rule, and those held with their batch."""
+
+    def __init__(self, counts: LetterCounts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterable[Metric]:
+        counts = self._counts
+        kept = GaugeMetricFamily("inlay_quarantine", "rows in quarantine, by kind: row, batch", labels=["kind"])
+        for kind, number in counts.kept.items():
+            kept.add_metric([kind], number)
+        dropped = CounterMetricFamily(
+            "inlay_quarantine_dropped", "rows given up, by cause: age, number, bytes, hand", labels=["cause"]
+        )
+        for cause, number in counts.dropped.items():
+            dropped.add_metric([cause], number)
+        released = CounterMetricFamily(
+            "inlay_quarantine_released", "rows taken out by a release", value=counts.replayed
+        )
+        held = GaugeMetricFamily("inlay_quarantine_bytes", "bytes all rows in quarantine have", value=counts.bytes)
+        return [kept, dropped, released, held]

@@ -23,6 +23,9 @@ class ApiSettings(Struct, frozen=True):
     dead_letters_keep: int
     dead_letters_age: float
     dead_letters_bytes: int
+    quarantine_keep: int
+    quarantine_age: float
+    quarantine_bytes: int
     max_skew: float
     host: str
     port: int

@@ -16,7 +16,7 @@ from dataflows.aggregates.neighbours import STRENGTHS, Visit, bind
 from dataflows.aggregates.popularity import WEIGHTS, Scope, country_scope, is_of_country, scopes_of
 from dataflows.aggregates.seen import Seen, hash_id
 from dataflows.aggregates.tiles import is_late
-from dataflows.events import TIMELESS, Event, Outcome
+from dataflows.events import TIMELESS, Event, Outcome, Refused
 from dataflows.stages import Aggregated, Command, Row, Validated
 from dataflows.state import VISIT_TTL_SECONDS, StateTable, visit_key
 
@@ -139,6 +139,7 @@ class FoldItems:
         """The events that are neither repeated nor late, in order; what became of the rest is counted."""
         outcomes: Counter[Outcome] = Counter()
         applied, offsets = [], {}
+        kept: list[tuple[int, int, Refused]] = []
         for batch in batches:
             partition, counted = batch.partition, self._counted[batch.partition]
             for offset, event in batch.events:
@@ -152,10 +153,14 @@ class FoldItems:
                 else:
                     applied.append(event)
                 outcomes[outcome] += 1
-            # Refusals are counted here and kept by the people flow, which reads the same events.
-            outcomes["refused"] += sum(offset > counted for offset, _ in batch.refused)
+            # Refusals are counted here and kept by the people flow, which reads the same events; but for those that
+            # are this flow's own.
+            refused = [(partition, offset, each) for offset, each in batch.refused if offset > counted]
+            outcomes["refused"] += len(refused)
+            kept += [each for each in refused if each[2].stage == "gate"]
             self._counted[partition] = offsets[partition] = max(counted, batch.offset)
         result.offsets, result.outcomes, result.received = offsets, outcomes, outcomes.total()
+        result.refused = kept
         return applied
 
     def _emit(self, result: Aggregated, touch: _Touch, now: int) -> None:

@@ -31,6 +31,7 @@ from dataflows.aggregate import Aggregate
 from dataflows.connectors import StreamError
 from dataflows.events import OUTCOMES
 from dataflows.exclusive import both_leases, renew, renewing
+from dataflows.held import Ceiling, TooManyHeld
 from dataflows.history import History, HistorySource, ids_in_stream
 from dataflows.input_files import files_of, fingerprint, version_of
 from dataflows.lease import Lease, LeaseError
@@ -113,7 +114,17 @@ def backfill(
                     batches = history.batches(committed, settings.batch_events)
                     on_read = partial(_go_on, leases, partial(progress, file), len(FLOWS) * len(history))
                     source = HistorySource(batches, stop, on_read)
-                    store = StoreSink(Store(client, name, leases[flow], edges.dead_letters, clock, rows=rows))
+                    store = StoreSink(
+                        Store(
+                            client,
+                            name,
+                            leases[flow],
+                            edges.dead_letters,
+                            clock,
+                            rows=rows,
+                            quarantine=edges.quarantine,
+                        )
+                    )
                     run(builds[flow](source, store, committed))  # type: ignore[no-untyped-call]
                     if stop.told():
                         raise Stopped("stopped; start again to go on from here")
@@ -140,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )  # fmt: skip
     except (MappingError, SettingError, StreamError, OSError, EOFError, zlib.error, pa.ArrowException) as error:
         return _say(f"backfill: {error}", 2)
-    except (LeaseError, InputChanged, Stopped, CommitUnknown, TooManyRefused, redis.RedisError) as error:
+    except (LeaseError, InputChanged, Stopped, CommitUnknown, TooManyHeld, TooManyRefused, redis.RedisError) as error:
         return _say(f"backfill: {error}", 1)
     except BytewaxRuntimeError as error:  # what of the above happened in a step, as the engine may hand it on
         return _say(f"backfill: {error.__cause__ or error}", 1)
@@ -164,7 +175,10 @@ def _builds(
     client = edges.client
     fold_items, fold_people = items.folds(client, settings, partitions), people.folds(client, settings, len(partitions))
     validate = {flow: make_validate(settings) for flow in FLOWS}
-    gates = {"items": make_gate(["item", "scope"]), "people": make_gate(["user"])}
+    gates = {
+        flow: make_gate(settings, entities, Ceiling(flow, settings.gate_held))
+        for flow, entities in (("items", ["item", "scope"]), ("people", ["user"]))
+    }
     return {
         "items": lambda received, store, committed: items.build(
             received,

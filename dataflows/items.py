@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 import bytewax.operators as op
@@ -17,10 +18,11 @@ from dataflows.aggregates.items import Item, unpack_scope
 from dataflows.aggregates.neighbours import Visit
 from dataflows.aggregates.popularity import Scope
 from dataflows.connectors import StreamError, open_stream
+from dataflows.event_gate import judge_items
 from dataflows.gate import Gate
 from dataflows.settings import FlowSettings, flow_settings
 from dataflows.stages import Aggregated, Received, Validated
-from dataflows.state import StateTable, entity_states, visit_states
+from dataflows.state import CatalogueFacts, StateTable, entity_states, visit_states
 from dataflows.validate import Validate
 from dataflows.wiring import wire
 from feature_repo.layout import ITEM, SCOPE
@@ -37,12 +39,14 @@ def build(
     validate: Validate,
     aggregate: Callable[[], Aggregate[Validated]],
     gate: Gate,
+    judge: Callable[[list[Validated]], list[Validated]] = lambda several: several,
 ) -> Dataflow:
-    """The pipeline between its edges. It needs no enrichment: what the catalogue says is part of an item's state."""
+    """The pipeline between its edges. It enriches nothing: what the catalogue says is part of an item's state."""
     flow = Dataflow("items")
     batches = op.input("receive", flow, received)
     validated = op.map("validate", batches, validate)
-    keyed = op.key_on("all", validated, lambda _: "items")
+    judged = op.flat_map_batch("judge", validated, judge)
+    keyed = op.key_on("all", judged, lambda _: "items")
     aggregated = op.stateful_batch("aggregate", keyed, lambda _: aggregate())
     gated = op.flat_map_batch("gate", op.key_rm("rows", aggregated), gate)
     op.output("store", op.key_on("place", gated, lambda _: "store"), store)
@@ -84,4 +88,5 @@ def flow() -> Dataflow:
         validate=wiring.validate,
         aggregate=lambda: Aggregate(fold(wiring.committed, False), wiring.clock, alive=wiring.receive.lease.renew),
         gate=wiring.gate,
+        judge=judge_items(wiring.event_gate, CatalogueFacts(wiring.client, time.monotonic)),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
@@ -18,6 +18,7 @@ WHERE: Final = (
     "NAME=VALUE, and VALUE may be several, separated by commas. Names: kind, stage, flow, field, id, type and key (of "
     "the event), reason (a part of it), since and until (RFC 3339, or 90s 30m 2h 7d ago)"
 )
+NOTHING: Final[Mapping[str, str]] = {}
 _AGO: Final = re.compile(r"(\d+)([smhd])")
 _UNITS: Final = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 _AS_IS: Final = {"kind": "kind", "stage": "stage", "flow": "flow", "field": "field", "id": "letter_id"}
@@ -28,13 +29,27 @@ class ChoiceError(ValueError):
     """A condition that cannot be used; the message says what to write."""
 
 
-def parse_where(conditions: Iterable[str], now: int) -> Choice:
+def parse_where(
+    conditions: Iterable[str],
+    now: int,
+    *,
+    kinds: Sequence[str] = REFUSAL_KINDS,
+    as_is: Mapping[str, str] = NOTHING,
+    help_text: str = WHERE,
+) -> Choice:
     """The letters for which all `conditions` hold, at `now` (microseconds).
+
+    Args:
+        conditions: as they are typed.
+        now: microseconds since 1970.
+        kinds: that there are.
+        as_is: further names, each with the attribute that must be one of its values.
+        help_text: what may be written.
 
     Raises:
         ChoiceError: a condition cannot be read, or names a kind that does not exist.
     """
-    choices = [_condition(each, now) for each in conditions]
+    choices = [_condition(each, now, kinds, {**_AS_IS, **as_is}, help_text) for each in conditions]
     return lambda letter: all(choice(letter) for choice in choices)
 
 
@@ -47,15 +62,15 @@ def event_of(letter: DeadLetter) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _condition(text: str, now: int) -> Choice:
+def _condition(text: str, now: int, kinds: Sequence[str], as_is: Mapping[str, str], help_text: str) -> Choice:
     name, equals, value = text.partition("=")
     wanted = frozenset(value.split(","))
     if not equals:
-        raise ChoiceError(f"--where {text}: write {WHERE}")
-    if name == "kind" and (unknown := wanted - frozenset(REFUSAL_KINDS)):
-        raise ChoiceError(f"--where {text}: {min(unknown)!r} is no kind; there are {', '.join(REFUSAL_KINDS)}")
-    if name in _AS_IS:
-        attribute = _AS_IS[name]
+        raise ChoiceError(f"--where {text}: write {help_text}")
+    if name == "kind" and (unknown := wanted - frozenset(kinds)):
+        raise ChoiceError(f"--where {text}: {min(unknown)!r} is no kind; there are {', '.join(kinds)}")
+    if name in as_is:
+        attribute = as_is[name]
         return lambda letter: getattr(letter, attribute) in wanted
     if name == "type":
         return lambda letter: str(event_of(letter).get("type", "")) in wanted
@@ -66,7 +81,7 @@ def _condition(text: str, now: int) -> Choice:
     if name in ("since", "until"):
         moment = to_rfc3339(_moment(text, value, now))  # one format, one zone: in the order of time
         return lambda letter: letter.refused_at >= moment if name == "since" else letter.refused_at <= moment
-    raise ChoiceError(f"--where {text}: {name!r} cannot be asked for; write {WHERE}")
+    raise ChoiceError(f"--where {text}: {name!r} cannot be asked for; write {help_text}")
 
 
 def _key(event: dict[str, Any]) -> str:

@@ -21,7 +21,6 @@ from dataflows.letter_patch import Patch, PatchError
 CHUNK: Final = 200
 NOT_SENT: Final = {
     "signature": "it was never proven who sent it: mend the secret, and have the sender deliver it again",
-    "gate": "it is a row, no event: it is written anew with the next event of the same key",
 }
 """Kinds that a replay leaves alone, and why."""
 

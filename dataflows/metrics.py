@@ -9,10 +9,15 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 EVENTS: Final = Counter("inlay_events", "events by outcome: applied, duplicate, late, refused", ("flow", "outcome"))
 RECEIVED: Final = Counter("inlay_events_received", "events received; the outcomes add up to it", ("flow",))
 REFUSED: Final = Counter(
-    "inlay_refused", "refused events, and rows held back, by the step and the kind of reason", ("flow", "stage", "kind")
+    "inlay_refused", "refused events, by the step and the kind of reason", ("flow", "stage", "kind")
 )
 ENRICHMENTS_FAILED: Final = Counter("inlay_enrichments_failed", "enrichments that failed, by name", ("enrichment",))
-ROWS: Final = Counter("inlay_rows", "rows by outcome: stored, quarantined, forgotten", ("flow", "entity", "outcome"))
+ROWS: Final = Counter(
+    "inlay_rows", "rows by outcome: stored, quarantined, held, forgotten", ("flow", "entity", "outcome")
+)
+HELD: Final = Counter(
+    "inlay_held", "micro-batches held whole, by what of them: rows of an entity, events", ("flow", "what")
+)
 STEP_SECONDS: Final = Histogram(
     "inlay_step_seconds", "seconds a step took for a micro-batch", ("flow", "step"),
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),

@@ -16,6 +16,7 @@ from msgspec import Struct
 from dataflows.avro_wire import open_avro
 from dataflows.connectors import Stream, StreamError, open_stream
 from dataflows.connectors.letters import DeadLetters, open_letters
+from dataflows.connectors.quarantine import Quarantine
 from dataflows.connectors.redis_streams import connect
 from dataflows.lake_rows import NO_ROWS, RowsOut, RowsToLake
 from dataflows.lease import Lease
@@ -55,6 +56,7 @@ class Edges(Struct, frozen=True):
     client: redis.Redis
     stream: Stream
     dead_letters: DeadLetters
+    quarantine: Quarantine
 
 
 def open_edges(settings: FlowSettings) -> Edges:
@@ -71,7 +73,8 @@ def open_edges(settings: FlowSettings) -> Edges:
     )
     if address != split_query(settings.redis_url)[0]:
         raise StreamError("INLAY_DEAD_LETTERS_URL must be in the Redis of INLAY_REDIS_URL: both are one transaction")
-    return Edges(connect(settings.redis_url), open_stream(settings.stream_url), dead_letters)
+    quarantine = Quarantine(settings.quarantine_keep, settings.quarantine_age, settings.quarantine_bytes)
+    return Edges(connect(settings.redis_url), open_stream(settings.stream_url), dead_letters, quarantine)
 
 
 def make_validate(settings: FlowSettings, refused_run: int | None = None) -> Validate:

@@ -19,6 +19,7 @@ from dataflows.aggregates.people import User
 from dataflows.derived import open_derived, silence
 from dataflows.enrich import Complete, LookUp, enrich
 from dataflows.enrichments import EnrichmentError, open_sources
+from dataflows.event_gate import judge_people
 from dataflows.events import DAY, SECOND
 from dataflows.gate import Gate
 from dataflows.identities import Identities
@@ -43,13 +44,15 @@ def build(
     aggregate: Callable[[], Aggregate[Enriched]],
     gate: Gate,
     complete: Callable[[Validated], Validated] = lambda batch: batch,
+    judge: Callable[[list[Enriched]], list[Enriched]] = lambda several: several,
 ) -> Dataflow:
     """The pipeline between its edges: whatever the stream and the store are, this is what happens in between."""
     flow = Dataflow("people")
     batches = op.input("receive", flow, received)
     validated = op.map("validate", batches, validate)
     enriched = op.flat_map_batch("enrich", validated, lambda several: enrich(several, look_up, complete))
-    keyed = op.key_on("partition", enriched, lambda each: str(each.batch.partition))
+    judged = op.flat_map_batch("judge", enriched, judge)
+    keyed = op.key_on("partition", judged, lambda each: str(each.batch.partition))
     aggregated = op.stateful_batch("aggregate", keyed, lambda _: aggregate())
     gated = op.flat_map_batch("gate", op.key_rm("rows", aggregated), gate)
     op.output("store", op.key_on("place", gated, lambda _: "store"), store)
@@ -121,4 +124,5 @@ def flow() -> Dataflow:
         aggregate=lambda: Aggregate(fold(wiring.committed), wiring.clock, alive=wiring.receive.lease.renew),
         gate=wiring.gate,
         complete=make_complete(settings),
+        judge=judge_people(wiring.event_gate),
     )

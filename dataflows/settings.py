@@ -57,6 +57,11 @@ SETTINGS: Final = (
     Setting(
         "INLAY_REFUSED_SHARE", float, "0.95", "share of refused events a flow puts up with; 1: only a row stops it"
     ),
+    Setting("INLAY_GATE_RATIO", float, "0.2", "share of rows that break a rule from which their whole table is held"),
+    Setting("INLAY_GATE_HELD", int, "3", "the batch held within an hour at which a flow stops; 0: it never does"),
+    Setting("INLAY_QUARANTINE_KEEP", int, "200000", "how many rows are kept in quarantine, newest first"),
+    Setting("INLAY_QUARANTINE_AGE", float, "2592000", "seconds a row is kept in quarantine; 0: for ever"),
+    Setting("INLAY_QUARANTINE_BYTES", int, "268435456", "bytes all rows in quarantine may have; 0: any number"),
     Setting(
         "INLAY_ENRICH", "words", "campaign,referrer,device", "what is filled in from an event itself; `none`: nothing"
     ),
@@ -138,6 +143,11 @@ class FlowSettings(Struct, frozen=True):
     lease: float
     refused_run: int
     refused_share: float
+    gate_ratio: float
+    gate_held: int
+    quarantine_keep: int
+    quarantine_age: float
+    quarantine_bytes: int
     enrich: tuple[str, ...]
     enrich_strict: tuple[str, ...]
     stream_keep: float

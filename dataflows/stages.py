@@ -76,7 +76,8 @@ class Aggregated(Struct):
         outcomes: what became of those.
         refused: the events that go to the dead letters, with their partition and offset.
         rows: the rows to be stored.
-        quarantined: rows that the gate held back: the row, and the name of the expectation it broke.
+        quarantined: rows that the gate set aside: the row, and the name of the expectation it broke.
+        held: rows that the gate holds with their whole table, and why.
         forgotten: entities, with their keys, of which everything is deleted.
         commands: what else the flow keeps: due times, visits, ids it has seen.
     """
@@ -88,5 +89,6 @@ class Aggregated(Struct):
     refused: Sequence[tuple[int, int, Refused]] = ()
     rows: list[Row] = field(default_factory=list)
     quarantined: list[tuple[Row, str]] = field(default_factory=list)
+    held: list[tuple[Row, str]] = field(default_factory=list)
     forgotten: list[tuple[str, str]] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)

@@ -7,14 +7,14 @@ prefix. The transaction watches the lease it is made under: a process that was r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-import msgspec
 import redis
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from dataflows.connectors.letters import DeadLetters
+from dataflows.connectors.quarantine import AsideRow, Quarantine
 from dataflows.events import MINUTE, OUTCOMES
 from dataflows.lake_rows import NO_ROWS, RowsOut
 from dataflows.lease import Lease
@@ -23,6 +23,7 @@ from dataflows.stages import Aggregated, Row
 from dataflows.transaction import GuardChanged, Transaction
 from feature_repo.layout import LAYOUTS
 
+QUARANTINE: Final = Quarantine(200_000, 30 * 86_400.0, 256 * 1024 * 1024)
 OFFSETS_KEY: Final = "inlay:offsets:{}"
 OUTCOMES_KEY: Final = "inlay:outcomes:{}"
 
@@ -34,10 +35,11 @@ class Store:
         client: the Redis of the online store.
         flow: `people` or `items`.
         lease: the right to write, by partition.
-        dead_letters: where refused events and quarantined rows go.
+        dead_letters: where refused events go.
         clock: microseconds since 1970, now.
         layouts: where Feast keeps each entity.
         rows: what becomes of rows beside that they are stored.
+        quarantine: where rows go that the gate set aside.
     """
 
     def __init__(
@@ -49,10 +51,11 @@ class Store:
         clock: Callable[[], int],
         layouts: Mapping[str, Any] = LAYOUTS,
         rows: RowsOut = NO_ROWS,
+        quarantine: Quarantine = QUARANTINE,
     ) -> None:
         self._client, self._flow, self._lease = client, flow, lease
         self._dead_letters, self._clock, self._layouts = dead_letters, clock, layouts
-        self._rows = rows
+        self._rows, self._quarantine = rows, quarantine
         self._tidy_at = 0
         self._offsets_key, self._outcomes_key = OFFSETS_KEY.format(flow), OUTCOMES_KEY.format(flow)
 
@@ -96,7 +99,7 @@ class Store:
         add, packed = transaction.add, transaction.add_packed
         for row in batch.rows:
             packed(self._layouts[row.entity].hset(row.key, row.values, row.at, state=row.state, omitted=row.omitted))
-        for row, _ in batch.quarantined:
+        for row, _ in (*batch.quarantined, *batch.held):
             if row.state is not None:
                 packed(self._layouts[row.entity].hset(row.key, {}, row.at, state=row.state))
         for entity, key in batch.forgotten:
@@ -109,8 +112,12 @@ class Store:
         if now >= self._tidy_at:
             self._tidy_at = now + MINUTE
             add(*self._dead_letters.tidy_command(now))
-        for row, rule in batch.quarantined:
-            add(*self._dead_letters.row_command(self._flow, row.key, rule, _original(row), now))
+            add(*self._quarantine.tidy_command(now))
+        for command in (
+            *self._quarantine.commands(self._flow, "row", _aside(batch.quarantined), now),
+            *self._quarantine.commands(self._flow, "batch", _aside(batch.held), now),
+        ):
+            add(*command)
         for outcome, number in batch.outcomes.items():
             if number:
                 add("HINCRBY", self._outcomes_key, outcome, number)
@@ -127,7 +134,8 @@ class Store:
             ROWS.labels(self._flow, entity, "stored").inc(number)
         for row, _ in batch.quarantined:
             ROWS.labels(self._flow, row.entity, "quarantined").inc()
-            REFUSED.labels(self._flow, "gate", "gate").inc()
+        for row, _ in batch.held:
+            ROWS.labels(self._flow, row.entity, "held").inc()
         for _, _, refused in batch.refused:
             REFUSED.labels(self._flow, refused.stage, refused.kind).inc()
         for entity, _ in batch.forgotten:
@@ -135,8 +143,8 @@ class Store:
         COMMITTED_AT.labels(self._flow).set(self._clock() / 1_000_000)
 
 
-def _original(row: Row) -> bytes:
-    return msgspec.json.encode({"entity": row.entity, "key": row.key, "at": row.at, "values": row.values})
+def _aside(rows: Iterable[tuple[Row, str]]) -> list[tuple[AsideRow, str]]:
+    return [(AsideRow(row.entity, row.key, row.at, row.values, row.timed), why) for row, why in rows]
 
 
 class _StorePartition(StatefulSinkPartition[Aggregated, None]):

@@ -86,6 +86,16 @@ def _regex(column: str, regex: str) -> Look:
     return _each(column, lambda text: found(text) is not None)
 
 
+def _not_in_set(column: str, value_set: list[Any]) -> Look:
+    barred = frozenset(value_set)
+    return lambda rows: np.array([row[column] not in barred for row in rows], bool)
+
+
+def _no_regex(column: str, regex: str) -> Look:
+    found = re.compile(regex).search
+    return _each(column, lambda text: found(text) is None)
+
+
 def _between(column: str, min_value: float, max_value: float) -> Look:
     def look(rows: Rows) -> Any:
         values = np.array([row[column] for row in rows], float)
@@ -174,6 +184,8 @@ _COMPILERS: Final[Mapping[str, Callable[..., Look]]] = {
     "expect_column_values_to_not_be_null": _not_null,
     "expect_column_value_lengths_to_be_between": _lengths,
     "expect_column_values_to_match_regex": _regex,
+    "expect_column_values_to_not_match_regex": _no_regex,
+    "expect_column_values_to_not_be_in_set": _not_in_set,
     "expect_column_values_to_be_between": _between,
     "expect_multicolumn_values_to_be_between": _all_between,
     "expect_multicolumn_runs_to_be_ascending": _runs,

@@ -22,6 +22,7 @@ import pandas as pd
 
 from expectations import multicolumn
 from expectations.compiled import CompiledSuite
+from expectations.tables import Broken, Columns, broken_rules, is_table_rule, some_of, table_rules
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ CUSTOM: Final = (
 
 
 class TableRefused(RuntimeError):
-    """The table as a whole is wrong, such as when a column is missing; the message names the expectation."""
+    """The table is none that a release makes: a column is missing, or all rows are; the message names the rule."""
 
 
 class SuiteVerdict:
@@ -55,9 +56,11 @@ class SuiteVerdict:
         context.variables.progress_bars = {"globally": False}
         asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")
         self._definition = asset.add_batch_definition_whole_dataframe("rows")
-        self._suite = context.suites.add(gx.ExpectationSuite(**suite))
-        self._looked_at = _columns_looked_at(suite)
-        self._compiled = CompiledSuite(suite)
+        rows = {**suite, "expectations": [each for each in suite["expectations"] if not is_table_rule(each)]}
+        self._suite = context.suites.add(gx.ExpectationSuite(**rows))
+        self._looked_at = _columns_looked_at(rows)
+        self._compiled = CompiledSuite(rows)
+        self._tables = TableVerdict(suite, self._definition)
         self._monotonic, self._whole_at = monotonic, monotonic()
 
     def broken(self, rows: list[Mapping[str, Any]]) -> dict[int, str]:
@@ -80,6 +83,13 @@ class SuiteVerdict:
         if not suspects:
             return {}
         return {suspects[place]: rule for place, rule in self.judged([rows[each] for each in suspects]).items()}
+
+    def table(self, rows: list[Mapping[str, Any]]) -> str:
+        """Why the rows as a whole cannot be right, in words; empty if nothing says so."""
+        if not self._tables.columns:
+            return ""
+        some = rows[some_of(len(rows))]
+        return self._tables.broken({name: [row.get(name) for row in some] for name in self._tables.columns})
 
     def judged(self, rows: list[Mapping[str, Any]]) -> dict[int, str]:
         """What `broken` says, by Great Expectations alone."""
@@ -105,8 +115,8 @@ class SuiteVerdict:
         Great Expectations copies the table several times and takes its hash, and lists of items are what costs most
         of that.
         """
-        names = tuple(rows[0])
-        if any(tuple(row) != names for row in rows):
+        names = tuple(rows[0]) if rows else ()
+        if not rows or any(tuple(row) != names for row in rows):
             return pd.DataFrame.from_records(rows)
         unread = np.zeros(len(rows), bool)
         columns = zip(*[row.values() for row in rows], strict=True)
@@ -116,6 +126,47 @@ class SuiteVerdict:
                 for name, values in zip(names, columns, strict=True)
             }
         )
+
+
+class TableVerdict:
+    """Judges tables as a whole by the rules of a suite that are about tables.
+
+    Args:
+        suite: as read from its JSON file.
+        definition: of a batch that is a whole table, of a context that may be used; None: of one of its own.
+    """
+
+    def __init__(self, suite: Mapping[str, Any], definition: Any = None) -> None:
+        self.name: str = suite["name"]
+        self._rules = table_rules(suite)
+        self.columns: tuple[str, ...] = tuple(dict.fromkeys(rule.column for rule in self._rules))
+        self._definition = definition
+
+    def broken(self, columns: Columns) -> str:
+        """The first rule that a table of these columns breaks, in words; empty if it breaks none."""
+        for each in broken_rules(self._rules, columns):
+            if self.judged(each, columns):
+                return str(each)
+            _log.error("Great Expectations does not find that %s is broken: %s", self.name, each)
+        return ""
+
+    def judged(self, broken: Broken, columns: Columns) -> bool:
+        """Whether Great Expectations finds the rule broken too."""
+        if self._definition is None:
+            self._definition = _definition()
+        rule = broken.rule
+        kind = "".join(word.capitalize() for word in rule.expectation["type"].split("_"))
+        expectation = getattr(gx.expectations, kind)(**rule.expectation["kwargs"])
+        batch = self._definition.get_batch({"dataframe": pd.DataFrame({rule.column: columns.get(rule.column, [])})})
+        return not batch.validate(expectation, result_format="BOOLEAN_ONLY").success
+
+
+def _definition() -> Any:
+    """A batch definition that is a whole table, in an ephemeral context of its own."""
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")
+    return asset.add_batch_definition_whole_dataframe("rows")
 
 
 def _column(values: tuple[Any, ...]) -> Any:
@@ -147,6 +198,11 @@ def load_verdict(entity: str, only: Collection[str] | None = None) -> SuiteVerdi
     """What judges the rows of an entity; with `only`, rows that have no other columns than those and the key."""
     suite = load_suite(entity)
     return SuiteVerdict(suite if only is None else restricted(suite, {"key", *only}))
+
+
+def load_tables(name: str) -> TableVerdict:
+    """What judges tables by a suite that is about tables alone, such as that of events."""
+    return TableVerdict(load_suite(name))
 
 
 def restricted(suite: Mapping[str, Any], columns: Collection[str]) -> dict[str, Any]:

@@ -193,6 +193,15 @@ class EntityLayout:
             pairs += 1
         return b"".join((b"*%d\r\n$4\r\nHSET\r\n" % (2 * pairs + 2), bulk(self.key(key)), *parts))
 
+    def pairs(self, values: Mapping[str, Any], at: int) -> dict[bytes, bytes]:
+        """The hash fields of some features, and of the times of their views, with what they hold; see `hset`."""
+        found = {}
+        for name, value in values.items():
+            column = self.columns[name]
+            found[column.field] = b"" if value is None else column.encode(value)
+        stamp = Timestamp(seconds=at // SECOND, nanos=at % SECOND * 1000).SerializeToString()
+        return found | {self.stamps[view]: stamp for view in {self.columns[name].view for name in values}}
+
     def hget(self, key: str, name: str) -> bytes:
         """The command that reads one feature of an entity, `HGET key field`, as Redis reads it."""
         return b"".join((b"*3\r\n$4\r\nHGET\r\n", bulk(self.key(key)), bulk(self.columns[name].field)))

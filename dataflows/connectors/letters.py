@@ -88,7 +88,9 @@ class DeadLetters:
         self._bounds = (keep, keep_bytes, round(keep_seconds * 1000))
         self._attempts_key = f"{name}:attempts"
         self._counts_key = f"{name}:counts"
-        self._keys = (4, name, self._counts_key, self._attempts_key, f"{name}:sent")
+        self.keys = (name, self._counts_key, self._attempts_key, f"{name}:sent")
+        """What the scripts of `letters_lua` are given."""
+        self._keys = (len(self.keys), *self.keys)
 
     def command(self, flow: str, refused: Refused, now: int, place: str = "") -> tuple[Any, ...]:
         """The Redis command that keeps a refused event, counts it, and holds the retention."""
@@ -102,11 +104,6 @@ class DeadLetters:
     def tidy_command(self, now: int) -> tuple[Any, ...]:
         """The Redis command that holds the retention where nothing is written."""
         return "EVAL", WRITE, *self._keys, *self._bounds, now // 1000, ""
-
-    def row_command(self, flow: str, key: str, rule: str, original: bytes, now: int) -> tuple[Any, ...]:
-        """The Redis command that keeps a row that the gate held back."""
-        refused = Refused("gate", "gate", f"the row of {key} breaks the expectation {rule}", rule, original)
-        return self.command(flow, refused, now)
 
     def letters(self, client: redis.Redis) -> Iterator[DeadLetter]:
         """All letters that there are at the start, oldest first; others may come and go meanwhile."""
@@ -128,6 +125,22 @@ class DeadLetters:
             return None
         attempts: Any = client.hget(self._attempts_key, found[0][0])
         return _letter(found[0][0], found[0][1], attempts)
+
+    def held_places(self, client: redis.Redis, flow: str) -> set[tuple[int, int]]:
+        """Partitions and offsets of the events of a flow that the gate held and that were not sent again."""
+        if not int(client.hget(self._counts_key, "kept:gate") or 0):
+            return set()
+        places = (each.place for each in self.letters(client) if each.kind == "gate" and each.flow == flow)
+        return {(int(partition), int(offset)) for partition, _, offset in (place.partition("/") for place in places)}
+
+    def sent_again(self, client: redis.Redis, values: Sequence[bytes]) -> set[int]:
+        """Of some events, by their bytes, the places of those that were sent again and not refused since."""
+        sent: set[int] = set()
+        for first in range(0, len(values), PAGE):
+            some = values[first : first + PAGE]
+            found: Any = client.hmget(self.keys[3], [_digest(value) for value in some])
+            sent.update(first + place for place, history in enumerate(found) if history is not None)
+        return sent
 
     def take_out_command(self, sent: Sequence[Sent]) -> tuple[Any, ...]:
         """The Redis command that takes out letters that were sent again; it answers how many were still there."""

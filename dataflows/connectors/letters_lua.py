@@ -105,6 +105,23 @@ return taken
 """ARGV: for each letter its id, the SHA-1 of what was sent in its place (empty: nothing), and its attempts as JSON. If
 the flow refuses what was sent, the new letter goes on with those attempts."""
 
+DROP: Final = (
+    _ENTRY
+    + """
+local dropped = 0
+for place = 1, #ARGV do
+  local entry = redis.call('XRANGE', stream, ARGV[place], ARGV[place])[1]
+  if entry then
+    out(entry)
+    dropped = dropped + 1
+  end
+end
+redis.call('HINCRBY', counts, 'dropped:hand', dropped)
+return dropped
+"""
+)
+"""ARGV: ids of letters that somebody gives up."""
+
 NOTE: Final = """
 local stream, attempts = KEYS[1], KEYS[3]
 for place = 1, #ARGV, 2 do

@@ -242,8 +242,8 @@ def test_an_array_is_taken_apart_and_what_is_refused_of_it_stays(server: RedisSe
     account(server, LETTERS)
 
 
-@pytest.mark.parametrize("kind", ["signature", "gate"])
-def test_what_was_never_proven_and_what_is_no_event_is_left_alone(server: RedisServer, run: Any, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["signature"])
+def test_what_was_never_proven_is_left_alone(server: RedisServer, run: Any, kind: str) -> None:
     write(server, LETTERS, refused(kind, encoded()))
     before = kept(server)
     assert run("replay") == (0, "1 left alone\n")

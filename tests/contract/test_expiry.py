@@ -14,6 +14,7 @@ from dataflows.connectors.redis_streams import connect
 from dataflows.enrich import enrich
 from dataflows.events import DAY, HOUR, Event
 from dataflows.gate import Gate
+from dataflows.held import Ceiling
 from dataflows.lease import Lease, LeaseError
 from dataflows.people import DUE_KEY, folds
 from dataflows.settings import flow_settings
@@ -30,7 +31,7 @@ STATE: Final = USER.columns["state"].field
 
 @pytest.fixture(scope="module")
 def gate() -> Gate:
-    return make_gate(["user"])
+    return make_gate(flow_settings({}), ["user"], Ceiling("people", 3))
 
 
 class Flow:
@@ -141,6 +142,9 @@ class AllBroken:
     def broken(self, rows: list[Mapping[str, Any]]) -> dict[int, str]:
         return dict.fromkeys(range(len(rows)), "is_allowed(nothing)")
 
+    def table(self, rows: list[Mapping[str, Any]]) -> str:
+        return ""
+
 
 def test_a_row_that_is_held_back_leaves_all_as_it_was_and_goes_on_falling(server: RedisServer, flow: Flow) -> None:
     flow.take(0, an_event(item_id="p1"))
@@ -150,7 +154,7 @@ def test_a_row_that_is_held_back_leaves_all_as_it_was_and_goes_on_falling(server
     flow.pass_by(HOUR)
     assert hash_of(server, "u1") == before
     assert flow.due()[b"u1"] > due[b"u1"]
-    assert server.client.xlen("dead_letters") == 1
+    assert server.client.xlen("quarantine") == 1
     flow.gate = gate
     flow.pass_by(DAY)
     assert USER.decode(hash_of(server, "u1"))[0]["views_24h"] == 0

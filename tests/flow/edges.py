@@ -69,6 +69,9 @@ class NoneBroken:
     def broken(self, rows: list[Mapping[str, Any]]) -> dict[int, str]:
         return {}
 
+    def table(self, rows: list[Mapping[str, Any]]) -> str:
+        return ""
+
 
 class Broken:
     """A verdict that finds the rows of one key wrong."""
@@ -78,6 +81,9 @@ class Broken:
 
     def broken(self, rows: list[Mapping[str, Any]]) -> dict[int, str]:
         return {place: "is_allowed(key)" for place, row in enumerate(rows) if row["key"] == self.key}
+
+    def table(self, rows: list[Mapping[str, Any]]) -> str:
+        return ""
 
 
 def people(

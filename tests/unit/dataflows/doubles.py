@@ -57,6 +57,7 @@ class Committed:
         self.received = 0
         self.letters: list[tuple[int, int]] = []
         self.quarantined: list[tuple[str, str]] = []
+        self.held: list[tuple[str, str]] = []
         self.sets: dict[str, dict[str, int]] = {}
         self.lists: dict[str, list[bytes]] = {}
         self.texts: dict[str, bytes] = {}
@@ -68,7 +69,9 @@ class Committed:
     def commit(self, batch: Aggregated) -> None:
         """Store a micro-batch; a row that is not newer than the one before would be dropped by Feast."""
         self.commits += 1
-        stored = [(row, row.values) for row in batch.rows] + [(row, None) for row, _ in batch.quarantined]
+        stored = [(row, row.values) for row in batch.rows] + [
+            (row, None) for row, _ in (*batch.quarantined, *batch.held)
+        ]
         for row, values in stored:
             place = (row.entity, row.key)
             before = self.rows.get(place, (-1, {}))
@@ -84,6 +87,7 @@ class Committed:
             for kept in (self.rows, self.states, self.stamps):
                 kept.pop(place, None)
         self.quarantined += [(row.key, rule) for row, rule in batch.quarantined]
+        self.held += [(row.key, why) for row, why in batch.held]
         self.letters += [(partition, offset) for partition, offset, _ in batch.refused]
         for command, key, *arguments in batch.commands:
             self.run(command, key, arguments)

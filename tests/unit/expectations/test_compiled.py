@@ -1,4 +1,4 @@
-"""The quick look at rows and Great Expectations give one verdict, on 115,000 rows, good and bad."""
+"""The quick look at rows and Great Expectations give one verdict, on 105,000 rows, good and bad."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ import pytest
 from dataflows.aggregates.people import User
 from expectations import compiled
 from expectations.compiled import CompiledSuite, NotCompiled
+from expectations.tables import is_table_rule
 from expectations.verdict import WHOLE_EVERY, SuiteVerdict, TableRefused, load_suite, load_verdict
 from tests.given import NOW
 
-TABLE: Final = 23_000
+TABLE: Final = 35_000
 NAN: Final = float("nan")
 ODD: Final[tuple[Any, ...]] = (None, NAN, -1, 0, 1, 3, 1_000_000_000, 1_000_000_001, 1e300, float("inf"), -0.0)
 TEXTS: Final[tuple[Any, ...]] = (
     None, "", "x", "x" * 200, "x" * 201, "all", "category:", "category:A/B", "country:FR", "country:fr", "EUR", "eur",
     "EURO", "browsers", "champions", "new", "lapsed",
+    "null", "undefined", " ", "\n", "<b>Mug</b>", "1 < 2 > 0", "</p>", "https://s.example/a", "http:///",
+    "javascript:alert(1)", "//s/a",
 )  # fmt: skip
 
 
@@ -40,15 +43,22 @@ def row_of(entity: str) -> dict[str, Any]:
     )  # fmt: skip
 
 
+def rows_of(entity: str) -> dict[str, Any]:
+    """The suite of an entity, of which a row is looked at by those rules that are about rows."""
+    suite = load_suite(entity)
+    return {**suite, "expectations": [each for each in suite["expectations"] if not is_table_rule(each)]}
+
+
 def mixed(entity: str, number: int, chance: random.Random) -> list[dict[str, Any]]:
     """Rows of which half are spoilt in one to three places, some in every number at once."""
     good = row_of(entity)
     looked_at = {
         name
         for e in load_suite(entity)["expectations"]
+        if not is_table_rule(e)
         for name in (*e["kwargs"].get("column_list", ()), e["kwargs"].get("column", "key"))
     }
-    texts = looked_at & {"key", "currency", "segment", "lifecycle"}
+    texts = looked_at & {"key", "currency", "segment", "lifecycle", "title", "url", "image_url"}
     places, numbers = sorted(looked_at), sorted(looked_at - texts)
     rows = []
     for _ in range(number):
@@ -63,9 +73,9 @@ def mixed(entity: str, number: int, chance: random.Random) -> list[dict[str, Any
     return rows
 
 
-@pytest.mark.parametrize(("entity", "tables"), [("user", 3), ("item", 1), ("scope", 1)])
+@pytest.mark.parametrize(("entity", "tables"), [("user", 1), ("item", 1), ("scope", 1)])
 def test_the_quick_look_and_great_expectations_say_the_same(entity: str, tables: int) -> None:
-    verdict, quick, chance = load_verdict(entity), CompiledSuite(load_suite(entity)), random.Random(1)
+    verdict, quick, chance = load_verdict(entity), CompiledSuite(rows_of(entity)), random.Random(1)
     for _ in range(tables):
         rows = mixed(entity, TABLE, chance)
         judged = verdict.judged(rows)
@@ -76,7 +86,7 @@ def test_the_quick_look_and_great_expectations_say_the_same(entity: str, tables:
 @pytest.mark.parametrize("entity", ["user", "item", "scope"])
 def test_good_rows_are_no_suspects(entity: str) -> None:
     rows = [row_of(entity)] * 3
-    assert CompiledSuite(load_suite(entity)).suspects(rows) == []
+    assert CompiledSuite(rows_of(entity)).suspects(rows) == []
     assert load_verdict(entity).judged(rows) == {}
 
 
@@ -86,7 +96,7 @@ def test_a_rule_that_looks_away_is_found(kind: str, monkeypatch: pytest.MonkeyPa
     entity = next(n for n in ("user", "item", "scope") if any(e["type"] == kind for e in load_suite(n)["expectations"]))
     blind: dict[str, Callable[..., Any]] = {**compiled._COMPILERS, kind: lambda **_: lambda rows: True}
     monkeypatch.setattr(compiled, "_COMPILERS", blind)
-    quick, verdict = CompiledSuite(load_suite(entity)), load_verdict(entity)
+    quick, verdict = CompiledSuite(rows_of(entity)), load_verdict(entity)
     if kind == "expect_table_columns_to_match_set":
         rows = [row_of(entity) | {"more": 1}]
         assert quick.suspects(rows) == []
@@ -99,7 +109,7 @@ def test_a_rule_that_looks_away_is_found(kind: str, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("spoilt", [{"views_1h": "many"}, {"views_1h": [1]}, {"key": 7}, {"key": None, "views_1h": {}}])
 def test_a_value_of_another_type_goes_to_the_judge(spoilt: Mapping[str, Any]) -> None:
-    assert CompiledSuite(load_suite("user")).suspects([user_row(), user_row() | spoilt]) == [0, 1]
+    assert CompiledSuite(rows_of("user")).suspects([user_row(), user_row() | spoilt]) == [0, 1]
 
 
 def test_a_suite_with_an_unknown_rule_is_refused_by_name() -> None:
