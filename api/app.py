@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
@@ -42,8 +42,12 @@ from dataflows.enrichments.device import device_of
 DESCRIPTION = "Live, personal blocks for e-mail: events in, blocks out."
 
 
-def create(settings: ApiSettings) -> FastAPI:
+def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = webhooks.Hooks) -> FastAPI:
     """The service.
+
+    Args:
+        settings: as the environment says them.
+        open_hooks: what makes the receiver of webhooks from a collector and the secrets.
 
     Raises:
         LayoutError: a layout file cannot be used.
@@ -115,7 +119,7 @@ def create(settings: ApiSettings) -> FastAPI:
     guarded.add(admin.routes(ring, audit), "admin")
     desk = oauth.TokenDesk(access, signing, settings.oauth_issuer, rates, read_rate(settings.rate_tokens))
     app.include_router(oauth.routes(desk))
-    app.include_router(webhooks.routes(webhooks.Hooks(collector, settings.webhooks)))
+    app.include_router(webhooks.routes(open_hooks(collector, settings.webhooks)))
     app.include_router(
         health.routes(features, partial(letters.counts, keeper), partial(_quarantine(settings).counts, client))
     )
@@ -139,6 +143,7 @@ def install_door(app: FastAPI, collector: collect.Collector, keys: Keys, setting
     app.add_middleware(
         Door, routers=routers, most_requests=settings.in_flight,
         most_bytes=settings.in_flight_mb * 1_000_000, body_limit=collect.KEPT_BODY,
+        unheard=("/v1/pixel/", calls.lost_picture),
     )  # fmt: skip
     return collecting
 

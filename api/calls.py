@@ -122,8 +122,8 @@ def pixel_routes(collector: Collector, keys: Keys) -> APIRouter:
             try:
                 await collector.collect([_from_query(call, raw, partial(keys.check, request), collector.now())])
             except Problem:  # nobody could read it in a picture
-                COLLECTED.labels("lost").inc()
-            return Response(GIF, media_type="image/gif", headers={"Cache-Control": "no-store"})
+                return lost_picture()
+            return _picture()
 
         return endpoint
 
@@ -136,8 +136,19 @@ def pixel_routes(collector: Collector, keys: Keys) -> APIRouter:
         )
         add(pixel(call))
     # A picture always comes: whatever else is asked for says in its data which call it is, or is refused.
-    router.get("/pixel/{call}", include_in_schema=False, response_class=Response)(pixel(""))
+    for path in ("/pixel", "/pixel/{call:path}"):
+        router.get(path, include_in_schema=False, response_class=Response)(pixel(""))
     return router
+
+
+def lost_picture() -> Response:
+    """The picture, where the event behind it was not taken; it is counted."""
+    COLLECTED.labels("lost").inc()
+    return _picture()
+
+
+def _picture() -> Response:
+    return Response(GIF, media_type="image/gif", headers={"Cache-Control": "no-store"})
 
 
 async def _read(request: Request, collector: Collector, keys: Keys, limit: int) -> bytes:

@@ -160,22 +160,32 @@ async def read_body(request: Request, collector: Collector) -> bytes:
     Raises:
         Problem: 413, there are too many of them; 408, they come too slowly.
     """
+    body = await read_bytes(request, KEPT_BODY)
+    if len(body) <= MAX_BODY:
+        return body
+    say = f"the body is larger than {MAX_BODY:,} bytes; send fewer events at once"
+    if len(body) <= KEPT_BODY:
+        await collector.keep([Refused("collect", "size", say, "", body)])
+    raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, say)
+
+
+async def read_bytes(request: Request, most: int) -> bytes:
+    """The bytes of a request; of one that has more than `most`, the first of them, and more than `most`.
+
+    Raises:
+        Problem: 408, they come too slowly.
+    """
     body = bytearray()
     try:
         async with timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > KEPT_BODY:
+                if len(body) > most:
                     break
     except asyncio.TimeoutError:
         say = f"the body did not come within {BODY_SECONDS:g} s; send it again, with the same event_ids"
         raise Problem(HTTPStatus.REQUEST_TIMEOUT, say) from None
-    if len(body) <= MAX_BODY:
-        return bytes(body)
-    say = f"the body is larger than {MAX_BODY:,} bytes; send fewer events at once"
-    if len(body) <= KEPT_BODY:
-        await collector.keep([Refused("collect", "size", say, "", bytes(body))])
-    raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, say)
+    return bytes(body)
 
 
 async def split_body(body: bytes, collector: Collector, split: Callable[[bytes], Sequence[Buffer]]) -> list[bytes]:

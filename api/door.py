@@ -1,7 +1,8 @@
 """The door: routes that are called thousands of times a second, from any page, and never by more than can be borne.
 
 FastAPI's routing, dependencies and exit stacks cost a request more than taking its event does. The door calls a route's
-function itself; the route stays in the app, where the documentation finds it.
+function itself; the route stays in the app, where the documentation finds it. What else brings events, such as webhooks,
+is counted by the door and answered by the app.
 """
 
 from __future__ import annotations
@@ -40,12 +41,22 @@ class Door:
         most_requests: how many requests may be on their way through the door at once.
         most_bytes: how many bytes their bodies may have together.
         body_limit: what a body without a length is counted as; no more of one is read.
+        counted: how the paths begin that the app answers itself, and that count like those of the routes.
+        unheard: where a path begins so, nobody could read an error: this is the answer to what is not taken.
     """
 
     def __init__(
-        self, app: ASGIApp, routers: Iterable[APIRouter], most_requests: int, most_bytes: int, body_limit: int
+        self,
+        app: ASGIApp,
+        routers: Iterable[APIRouter],
+        most_requests: int,
+        most_bytes: int,
+        body_limit: int,
+        counted: str = "/v1/webhooks/",
+        unheard: tuple[str, Callable[[], Response]] | None = None,
     ) -> None:
         self._app = app
+        self._counted, self._unheard = counted, unheard
         self._endpoints: dict[str, tuple[frozenset[str], Endpoint]] = {}
         for router in routers:
             for route in router.routes:
@@ -56,9 +67,12 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on."""
-        methods, endpoint = self._endpoints.get(scope.get("path", ""), (NONE, None))
-        if endpoint is None or scope["type"] != "http":
+        path = scope.get("path", "")
+        methods, endpoint = self._endpoints.get(path, (NONE, None))
+        if scope["type"] != "http" or (endpoint is None and not path.startswith(self._counted)):
             await self._app(scope, receive, send)
+        elif endpoint is None:
+            await self._count(scope, receive, send)
         elif scope["method"] in methods:
             await self._answer(endpoint, scope, receive, send)
         elif scope["method"] == "OPTIONS":
@@ -68,23 +82,51 @@ class Door:
 
     async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        try:
+            size = self._enter(request)
+            try:
+                response = await endpoint(request)
+            finally:
+                self._leave(size)
+        except Problem as problem:
+            response = self._not_taken(scope["path"], problem)
+        except ClientDisconnect:  # nobody is there to be answered
+            return
+        await _open(response)(scope, receive, send)
+
+    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            size = self._enter(Request(scope, receive))
+        except Problem as problem:
+            await problem.response()(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._leave(size)
+
+    def _enter(self, request: Request) -> int:
+        """Take a place for a request on its way; hands back what it is counted as, for `_leave`.
+
+        Raises:
+            Problem: 503, there is no place.
+        """
         size = self._size(request)
         if self._requests >= self._most_requests or self._bytes + size > self._most_bytes:
             SHED.inc()
-            await _open(_full().response())(scope, receive, send)
-            return
+            raise _full()
         self._requests += 1
         self._bytes += size
-        try:
-            response = await endpoint(request)
-        except Problem as problem:
-            response = problem.response()
-        except ClientDisconnect:  # nobody is there to be answered
-            return
-        finally:
-            self._requests -= 1
-            self._bytes -= size
-        await _open(response)(scope, receive, send)
+        return size
+
+    def _leave(self, size: int) -> None:
+        self._requests -= 1
+        self._bytes -= size
+
+    def _not_taken(self, path: str, problem: Problem) -> Response:
+        if self._unheard is not None and path.startswith(self._unheard[0]):
+            return self._unheard[1]()
+        return problem.response()
 
     def _size(self, request: Request) -> int:
         if request.method == "GET":

@@ -71,7 +71,10 @@ def hmac_of(
 
 
 async def knows_secret(delivery: Delivery, secrets: Sequence[str], world: World) -> bool:
-    """A proof by the secret itself, for platforms that sign nothing: `?secret=`, a bearer token or Basic's password."""
+    """A proof by the secret itself, for platforms that sign nothing: a bearer token, Basic's password, or in the URL.
+
+    The last part of its path has come here as `secret` of the query too.
+    """
     scheme, _, token = delivery.headers.get("authorization", "").partition(" ")
     given = [delivery.query.get("secret", "")]
     if scheme.lower() == "bearer":

@@ -16,7 +16,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from api.collect import Collector
+from api.collect import Collector, read_bytes
 from api.fetch import fetch
 from api.metrics import WEBHOOKS
 from api.platforms import Delivery, Fetch, Platform, Told, Unread, Unreadable, World, find_platform
@@ -146,17 +146,29 @@ def routes(hooks: Hooks) -> APIRouter:
     """The routes that platforms post to."""
     router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
-    @router.post("/{platform}", openapi_extra=_BODY)
-    async def post(platform: str, request: Request) -> JSONResponse:
-        """Take what a platform posts; 200 means that its events are in the stream."""
+    async def take(platform: str, request: Request, secret: str = "") -> JSONResponse:
         hooks.check(platform)
         headers = {name.lower(): value for name, value in request.headers.items()}
         url = headers.get("host", "") + request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        delivery = Delivery(headers, await _body(request), dict(request.query_params), url, hooks.now())
-        return JSONResponse(await hooks.take(platform, delivery))
+        query = {**request.query_params, **({"secret": secret} if secret else {})}
+        return JSONResponse(
+            await hooks.take(platform, Delivery(headers, await _body(request), query, url, hooks.now()))
+        )
+
+    @router.post("/{platform}", openapi_extra=_BODY)
+    async def post(platform: str, request: Request) -> JSONResponse:
+        """Take what a platform posts; 200 means that its events are in the stream."""
+        return await take(platform, request)
+
+    @router.post("/{platform}/{secret}", openapi_extra=_BODY)
+    async def post_with_secret(platform: str, secret: str, request: Request) -> JSONResponse:
+        """The same for a platform that signs nothing: the secret is the last part of the path."""
+        return await take(platform, request, secret)
 
     @router.get("/{platform}")
     @router.head("/{platform}", include_in_schema=False)
+    @router.get("/{platform}/{secret}", include_in_schema=False)
+    @router.head("/{platform}/{secret}", include_in_schema=False)
     async def look(platform: str) -> JSONResponse:
         """Say that there is something here: some platforms try the URL before they post to it."""
         hooks.check(platform)
@@ -172,9 +184,7 @@ _BODY: Final[dict[str, Any]] = {
 
 
 async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a webhook may have {MOST_BYTES:,} bytes")
-    return bytes(body)
+    body = await read_bytes(request, MOST_BYTES)
+    if len(body) > MOST_BYTES:
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a webhook may have {MOST_BYTES:,} bytes")
+    return body

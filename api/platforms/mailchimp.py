@@ -63,7 +63,7 @@ def read(delivery: Delivery) -> list[Told | Unread]:
 
 PLATFORM: Final = Platform(
     knows_secret, read, TYPES,
-    proof="the secret as `?secret=` in the URL",
-    asks_for="a word of your own, also in the URL: `…/v1/webhooks/mailchimp?secret=<secret>`",
+    proof="the secret in the URL, as the last part of its path or as `?secret=`",
+    asks_for="a word of your own, also in the URL: `…/v1/webhooks/mailchimp/<secret>`",
     covers_body=False,
 )  # fmt: skip

@@ -30,6 +30,7 @@ from tests.contract.redis_server import RedisServer
 
 PARTITIONS = 4
 WRITE_KEY = "public"
+PIXEL = f"userId=u1&event=x&writeKey={WRITE_KEY}"
 VIEWED = {"userId": "u1", "event": "Product Viewed", "properties": {"product_id": "p1"}}
 
 
@@ -178,6 +179,9 @@ def test_a_pixel_always_comes_and_its_call_is_an_event_or_a_dead_letter(server: 
                 answer = await door.client.get(f"/v1/pixel/track?{query}")
                 assert (answer.status_code, answer.content) == (200, GIF), query
                 assert answer.headers["content-type"] == "image/gif"
+            for path in ("pixel", "pixel/track/and/more"):
+                answer = await door.client.get(f"/v1/{path}")
+                assert (answer.status_code, answer.content) == (200, GIF)
             for path, data in (
                 ("look", good),
                 ("look", msgspec.json.encode({**msgspec.json.decode(good), "type": "track"})),
@@ -185,7 +189,7 @@ def test_a_pixel_always_comes_and_its_call_is_an_event_or_a_dead_letter(server: 
                 answer = await door.client.get(f"/v1/pixel/{path}?data={_data(data)}")
                 assert (answer.status_code, answer.content) == (200, GIF)
             assert [event["type"] for event in door.events] == ["email_open"] * 4
-            assert len(door.letters) == len(bad) + 1
+            assert len(door.letters) == len(bad) + 3
             assert all(letter["reason"] for letter in door.letters)
 
     asyncio.run(story())
@@ -218,8 +222,7 @@ def test_a_stream_that_hangs_or_is_gone_is_answered_503_in_time_and_heals(own_se
                 event = {"event_id": "e", "type": "view", "occurred_at": 1_700_000_000, "user_id": "u"}
                 answer = await asyncio.wait_for(door.post(path, VIEWED if path == "track" else event), 10)
                 assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-            query = f"userId=u1&event=x&writeKey={WRITE_KEY}"
-            assert (await door.client.get(f"/v1/pixel/track?{query}")).status_code == 200
+            assert (await door.client.get(f"/v1/pixel/track?{PIXEL}")).status_code == 200
             assert counted("inlay_collected_events_total", outcome="lost") == lost + 1
             own_server.resume()
             assert await _heals(door)
@@ -249,6 +252,14 @@ def test_more_than_can_be_borne_is_sent_away_at_once(own_server: RedisServer) ->
             assert {answer.status_code for answer in answers} == {503}
             assert all(answer.headers["retry-after"] for answer in answers)
             assert counted("inlay_shed_requests_total") - shed == 40
+            webhooks = await asyncio.gather(
+                *(door.post("track", VIEWED) for _ in range(10)), door.post("webhooks/shopify", b"{}")
+            )
+            assert (webhooks[-1].status_code, webhooks[-1].headers["retry-after"]) == (503, "1")
+            lost = counted("inlay_collected_events_total", outcome="lost")
+            pictures = await asyncio.gather(*(door.client.get(f"/v1/pixel/track?{PIXEL}") for _ in range(15)))
+            assert {(each.status_code, each.content) for each in pictures} == {(200, GIF)}
+            assert counted("inlay_collected_events_total", outcome="lost") == lost + 15
             large = await asyncio.gather(*(door.post("batch", b" " * 400_000) for _ in range(3)))
             assert sum(b"more comes in" in answer.content for answer in large) == 1
             own_server.resume()

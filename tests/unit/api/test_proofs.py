@@ -246,6 +246,19 @@ def test_where_nothing_is_signed_the_secret_itself_is_the_proof_wherever_it_stan
     is_problem(door.post(name, seal(case.name, case.body, "")), 401)
 
 
+def test_the_secret_may_be_the_last_part_of_the_path() -> None:
+    """As Mailchimp's manual says; and what tries the URL first tries this one."""
+    door, case = Door(), next(case for case in CASES if case.platform == "mailchimp")
+    right, wrong = SECRETS["mailchimp"][0], SECRETS["mailchimp"][2]
+    assert door.call("GET", f"/v1/webhooks/mailchimp/{right}", Posted(b"")).status_code == 200
+    assert door.post(f"mailchimp/{right}", Posted(case.body)).status_code == 200
+    assert door.events == case.expected
+    is_problem(door.post(f"mailchimp/{wrong}", Posted(case.body)), 401)
+    is_problem(door.post(f"mailchimp/{wrong}", Posted(case.body, query="?secret=")), 401)
+    signed = next(case for case in CASES if case.platform == "shopify")
+    is_problem(door.post(f"shopify/{SECRETS['shopify'][0]}", Posted(signed.body)), 401)
+
+
 @pytest.mark.parametrize(
     "said", ["Basic", "Basic %%%", "Basic " + base64.b64encode(b"\xff:\xff").decode(), "Bearer", "x"]
 )

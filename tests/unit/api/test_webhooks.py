@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,7 +17,7 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api import problems
+from api import collect, problems
 from api.collect import Collector
 from api.platforms import NAMES, Delivery, find_platform, secrets_by_platform
 from api.settings import api_settings
@@ -329,6 +330,21 @@ class TestMalformed:
     def test_a_body_without_end_is_not_read_to_its_end(self, door: Door) -> None:
         is_problem(door.post("shopify", Posted(b" " * (MOST_BYTES + 1))), 413)
         assert door.box.letters == []
+
+    def test_a_body_that_does_not_come_is_not_waited_for(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(collect, "BODY_SECONDS", 0)
+
+        async def silent() -> AsyncIterator[bytes]:
+            yield b"{"
+            await asyncio.Event().wait()
+
+        async def call() -> httpx.Response:
+            transport = httpx.ASGITransport(door.app)
+            async with httpx.AsyncClient(transport=transport, base_url="https://api") as client:
+                return await client.post("/v1/webhooks/shopify", content=silent())
+
+        is_problem(asyncio.run(call()), 408)
+        assert door.events == door.box.letters == []
 
 
 class TestStreamDown:
