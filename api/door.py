@@ -1,8 +1,8 @@
 """The door: routes that are called thousands of times a second, from any page, and never by more than can be borne.
 
 FastAPI's routing, dependencies and exit stacks cost a request more than taking its event does. The door calls a route's
-function itself; the route stays in the app, where the documentation finds it. What else brings events, such as webhooks,
-is counted by the door and answered by the app.
+function itself; the route stays in the app, where the documentation finds it. What else brings events, such as
+webhooks, is counted by the door and answered by the app.
 """
 
 from __future__ import annotations
