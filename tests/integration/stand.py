@@ -66,6 +66,8 @@ class Stand:
         with ExitStack() as exits:  # undoes what was done so far if one of the steps fails
             self.folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="inlay-stand-")))
             exits.callback(self._kill_all)
+            self._port = free_port()
+            self.url = f"redis://127.0.0.1:{self._port}/0"
             self._start_redis()
             self.client = exits.enter_context(closing(redis.Redis.from_url(self.url, protocol=2)))
             self._wait("Redis to answer", START_SECONDS, self._answers)
@@ -144,6 +146,25 @@ class Stand:
             raise self._error(f"{flow} was dead before it was killed: exit code {code}")
         process.kill()
         process.wait()
+
+    def keep(self, flow: str) -> None:
+        """Start a flow again that ended by itself, as whatever runs it does."""
+        if self._processes[flow].poll() is not None:
+            del self._processes[flow]
+            self.start(flow, wait=False)
+
+    def kill_redis(self) -> None:
+        """Kill Redis where it stands, with everything that is in it."""
+        self.kill("redis")
+
+    def start_redis(self) -> None:
+        """Start a killed Redis again; returns when it answers."""
+        self._start_redis()
+        give_up_at = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if time.monotonic() > give_up_at:
+                raise self._error("Redis did not start again")
+            time.sleep(0.02)
 
     def replay(self, file: Path, *arguments: str | Path, wait: bool = True) -> None:
         """Publish a file of events by the product's own command; waits until it has, if told to."""
@@ -260,9 +281,7 @@ class Stand:
         return store
 
     def _start_redis(self) -> None:
-        port = free_port()
-        self.url = f"redis://127.0.0.1:{port}/0"
-        self._spawn("redis", *redis_command(self.folder, port))
+        self._spawn("redis", *redis_command(self.folder, self._port))
 
     def _spawn(self, name: str, *command: object, more: Mapping[str, str] | None = None) -> None:
         with self._new(name).open("ab") as log:
