@@ -30,10 +30,17 @@ class Bridge:
     """What is read is translated and published at once; the source and the stream are real."""
 
     def __init__(
-        self, peer: Peer, server: RedisServer, *, refused_run: int = 1000, mapping: Path | None = None
+        self,
+        peer: Peer,
+        server: RedisServer,
+        *,
+        refused_run: int = 1000,
+        mapping: Path | None = None,
+        most: int = 100,
+        seconds: float = SECONDS,
     ) -> None:
         self._exits = ExitStack()
-        self.server = server
+        self.server, self._seconds = server, seconds
         with pytest.MonkeyPatch.context() as environment:
             for name, value in peer.environment.items():
                 environment.setenv(name, value)
@@ -43,7 +50,7 @@ class Bridge:
         lease = Lease(server.client, f"bridge {peer.url}", () if inlet.shared else (0,), 10)
         lease.acquire()
         self.stop = StopSignal()
-        self.crossing = Crossing(inlet, stream, letters, self.stop, lease, most=100, patience=SECONDS, clock=clock)
+        self.crossing = Crossing(inlet, stream, letters, self.stop, lease, most=most, patience=seconds, clock=clock)
         self.translate = Translate(
             load_mapping(mapping) if mapping else None,
             Validate(clock, 300_000_000, refused_run),
@@ -60,7 +67,7 @@ class Bridge:
 
     def until(self, happened: Callable[[], bool]) -> None:
         """Carry over until something happened."""
-        give_up_at = time.monotonic() + SECONDS
+        give_up_at = time.monotonic() + self._seconds
         while not happened():
             assert time.monotonic() < give_up_at
             for delivered in self.crossing.read():
