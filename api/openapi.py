@@ -19,6 +19,7 @@ OPEN: Final[dict[str, str]] = {
     "/v1/oauth/token": "proves its caller itself",
     "/.well-known/jwks.json": "public",
     "/v1/webhooks/{platform}": "the platform proves itself",
+    "/v1/webhooks/{platform}/{secret}": "the platform proves itself",
 }
 """Routes that need no key, and why. Every other route has a scope."""
 SCHEMES: Final[dict[str, Any]] = {
