@@ -53,11 +53,14 @@ class Stand:
     Args:
         settings: `INLAY_*` names beside that of Redis, for every process of the stand.
         forked: fork flows from a server that has imported them, which saves most of a start for those who start many.
+        synced: Redis has on the disk whatever it acknowledges; else it may lose some of it where it is killed.
     """
 
-    def __init__(self, settings: Mapping[str, str] | None = None, *, forked: bool = False) -> None:
+    def __init__(
+        self, settings: Mapping[str, str] | None = None, *, forked: bool = False, synced: bool = False
+    ) -> None:
         self._settings = dict(settings or {})
-        self._forked = forked
+        self._forked, self._synced = forked, synced
         self._exits = ExitStack()
         self._processes: dict[str, subprocess.Popen[bytes] | ForkedFlow] = {}
         self._logs: dict[str, Path] = {}
@@ -281,7 +284,8 @@ class Stand:
         return store
 
     def _start_redis(self) -> None:
-        self._spawn("redis", *redis_command(self.folder, self._port))
+        more = ("--appendfsync", "always") if self._synced else ()
+        self._spawn("redis", *redis_command(self.folder, self._port), *more)
 
     def _spawn(self, name: str, *command: object, more: Mapping[str, str] | None = None) -> None:
         with self._new(name).open("ab") as log:
