@@ -261,14 +261,14 @@ class Stand:
         """The features of `views` for some entities, read by Feast itself; times as whole seconds since 1970."""
         layout = LAYOUTS[entity]
         wanted = [f"{each.view}:{each.name}" for each in layout.columns.values() if each.view in views]
-        answer = self._feature_store().get_online_features(
+        answer = self.feature_store().get_online_features(
             features=wanted, entity_rows=[{layout.join_key: key} for key in keys]
         )
         columns = {name: [_plain(value) for value in values] for name, values in answer.to_dict().items()}
         found = columns.pop(layout.join_key)
         return {key: {name: values[row] for name, values in columns.items()} for row, key in enumerate(found)}
 
-    def _feature_store(self) -> Any:
+    def feature_store(self) -> Any:
         """Feast on the project's own configuration and declarations, with a registry of the stand's own."""
         from feast import FeatureStore
         from feast.repo_config import load_repo_config

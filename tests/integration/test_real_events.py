@@ -6,11 +6,16 @@ import json
 import random
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from math import isclose
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from expectations.audits.__main__ import read_lake
+from expectations.audits.auditing import audit
+from expectations.audits.online import Online
 from tests.integration.oracle import EVENTS, ITEMS, MINUTE, Features, Oracle, row_times, sample_folder
 from tests.integration.stand import FLOWS, PARTITIONS, ROOT, Stand
 
@@ -19,6 +24,7 @@ SAMPLE: Final = sample_folder()
 TOLERANCE: Final = 1e-6
 USERS: Final = 2000
 USERS_BY_FEAST: Final = 100
+AUDITED_USERS: Final = 500
 KILLS: Final = 20
 LONGEST_LIFE: Final = 4.0
 """Seconds that a flow owns its partitions before it is killed, at most."""
@@ -35,8 +41,10 @@ pytestmark = [
 ]
 
 
-def test_the_features_of_real_events_equal_the_oracle_and_a_second_replay_changes_none() -> None:
-    with Stand() as stand:
+def test_the_features_of_real_events_equal_the_oracle_and_a_second_replay_changes_none(tmp_path: Path) -> None:
+    lake = str(tmp_path)
+    with Stand({"INLAY_LAKE_URL": lake, "INLAY_LAKE_WAIT": "1"}) as stand:
+        stand.start("lake", wait=False)
         start_with_catalogue(stand)
         replay_events(stand)
         stand.wait_until_drained()
@@ -48,6 +56,8 @@ def test_the_features_of_real_events_equal_the_oracle_and_a_second_replay_change
         assert_equal_to_oracle(stand, oracle)
         assert_feast_reads_what_the_oracle_says(stand, oracle)
         before = everything(stand, oracle)
+        stand.wait_until_drained(flows=["lake"])
+        assert_an_audit_finds_nothing(stand, lake)
 
         replay_events(stand)
         stand.wait_until_drained()
@@ -87,6 +97,16 @@ def test_flows_killed_at_random_moments_come_to_the_same_features() -> None:
             calm.wait_until_drained(flows=["items"])
             assert_same_items_and_scopes(stand, calm, oracle)
             assert_restart_forgets_no_neighbour(calm, oracle)
+
+
+def assert_an_audit_finds_nothing(stand: Stand, lake: str) -> None:
+    """What is online is what another engine makes of the lake."""
+    found = audit(
+        partial(read_lake, lake), Online(stand.feature_store(), stand.client), users=AUDITED_USERS, items=1000,
+        chance=random.Random(2), clock=now_micros, pause=partial(time.sleep, 5),
+    )  # fmt: skip
+    assert found.findings == []
+    assert (found.compared["user"], found.unjudged) == (AUDITED_USERS, {})
 
 
 def start_with_catalogue(stand: Stand) -> None:
