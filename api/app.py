@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from api.access import SCOPES, Access, Keys, fixed
 from api.audit import Audit
 from api.bearers import Bearers
 from api.context import Context, KeepScope
+from api.decisions import Decisions
 from api.demo import pages
 from api.door import Door
 from api.edge import Edge
@@ -34,11 +36,13 @@ from api.settings import ApiSettings
 from api.signing import SigningKeys
 from api.snapshot import Snapshot, keep_fresh, refresh
 from api.spool import Spool
+from api.telling import Telling
 from dataflows.connectors import Publisher, open_publisher
 from dataflows.connectors.letters import connect_keeper, open_letters
 from dataflows.connectors.quarantine import Quarantine
 from dataflows.enrichments.device import device_of
 
+DAY_SECONDS = 86_400
 DESCRIPTION = "Live, personal blocks for e-mail: events in, blocks out."
 
 
@@ -57,8 +61,10 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     features = OnlineFeatures(client)
     snapshot = Snapshot()
     layouts = load_layouts(Path(settings.layouts) if settings.layouts else SHIPPED)
-    server = serve.BlockServer(features, snapshot, layouts, settings.deadline, Served(client))
     publisher = _publisher(settings)
+    telling = Telling(publisher)
+    decisions = Decisions(client, settings.decision_ttl * DAY_SECONDS, time.monotonic)
+    server = serve.BlockServer(features, snapshot, layouts, settings.deadline, Served(client), decisions, telling)
     letters_address, letters = open_letters(
         settings.dead_letters_url,
         settings.dead_letters_keep,
@@ -101,6 +107,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         with contextlib.suppress(redis.RedisError, OSError):  # when a key was last used is good to know, no more
             await known.tell()
         await features.close()
+        await telling.close()
         await publisher.close()
         await keeper.aclose()
 

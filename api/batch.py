@@ -24,7 +24,7 @@ from api.breaker import PAUSE
 from api.known import UserFeatures
 from api.metrics import DEGRADED
 from api.plans import Layout
-from api.serve import BlockServer
+from api.serve import BlockServer, may_see
 from api.shelf import MADE_AT_ONCE, Shelf
 
 READ_AT_ONCE: Final = 128
@@ -56,9 +56,11 @@ class Batch:
         excluded: Collection[str],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._server, self._layout, self._send_id, self._excluded = server, layout, send_id, excluded
+        self._server, self._layout, self._send_id, self._excluded = server, layout, send_id or None, excluded
         self._shelf = Shelf(server.features, server.snapshot, monotonic)
         self._patience, self._monotonic = PATIENCE, monotonic
+        self._found: dict[str, Answer] = {}
+        self._instead: Collection[str] = ()
 
     async def answers(self, user_ids: Sequence[str]) -> AsyncGenerator[list[Answer], None]:
         """The mails of the users in order, some at a time; it never fails for want of the online store."""
@@ -66,14 +68,20 @@ class Batch:
             chunk = user_ids[start : start + READ_AT_ONCE]
             self._shelf.tidy()
             mails = await self._read(chunk)
-            answers = []
-            for count, user_id in enumerate(chunk, start=1):
-                answers.append(self._answer(user_id, mails.get(user_id)))
+            settling, answers, fresh = self._server.settling, dict(self._found), []
+            for count, user_id in enumerate(dict.fromkeys(chunk), start=1):
+                if user_id in mails:
+                    fresh.append(self._answer(user_id, mails[user_id]))
+                elif user_id not in answers:
+                    answers[user_id] = settling.without_store(self._answer(user_id, None))
                 if count % MADE_AT_ONCE == 0:
                     await asyncio.sleep(0)
-            if mails:
-                await self._server.note((each for each in answers if each.user_id in mails), self._send_id)
-            yield answers
+            settling.count_found(len(self._found))
+            settled = await settling.settle(fresh, CHUNK_SECONDS, self._instead)
+            await self._server.note(settled.made, self._send_id)
+            answers |= {answer.user_id: answer for answer in settled.answers}
+            yield [answers[user_id] for user_id in chunk]
+            await settling.room()
 
     def _answer(self, user_id: str, mail: resolve.Mail | None) -> Answer:
         """The mail of a user; from the snapshot where nothing could be read of them."""
@@ -84,7 +92,11 @@ class Batch:
         return self._server.made(self._layout, user_id, self._send_id, mail.locale, mail.known.user, blocks)
 
     async def _read(self, chunk: Sequence[str]) -> dict[str, resolve.Mail]:
-        """The mails of some users, ready to be filled; nobody's if the store does not answer for too long."""
+        """The mails of some users, ready to be filled; nobody's if the store does not answer for too long.
+
+        Those that were decided before are in `_found`.
+        """
+        self._found, self._instead = {}, frozenset()
         while True:
             started = self._monotonic()
             if (mails := await self._try(chunk)) is not None:
@@ -116,7 +128,15 @@ class Batch:
         """A reading of the users, one of lists and neighbours, one of catalogue rows, each for all of the chunk."""
         server, layout = self._server, self._layout
         now = server.seconds()
-        users = await server.features.users_of(dict.fromkeys(chunk))
+        found, users = await asyncio.gather(
+            server.settling.found(list(dict.fromkeys(chunk)), self._send_id, layout.name),
+            server.features.users_of(dict.fromkeys(chunk)),
+        )
+        self._found = {
+            each: found[each] for each, user in users.items() if each in found and may_see(user, found[each])
+        }
+        self._instead = found.keys() - self._found.keys()
+        users = {each: user for each, user in users.items() if each not in self._found}
         served = await server.before(layout, users, self._send_id, now)
         return await self._shelf.prepared(layout, users, served, self._excluded, now)
 

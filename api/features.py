@@ -21,7 +21,7 @@ from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout, UnreadableValue
 
 USER_NAMES: Final = (
     "recent_items", "cart_items", "purchased_items", "wishlist_items", "top_categories", "country", "locale",
-    "first_name",
+    "first_name", "profile_allowed",
 )  # fmt: skip
 USER_VIEWS: Final = ("user_activity", "user_items")
 SCOPE_NAMES: Final = ("items", "bestsellers")
@@ -33,6 +33,8 @@ CATALOGUE_NAMES: Final = (
     "title", "url", "image_url", "price", "list_price", "currency", "category", "brand", "in_stock", "added_at",
     "price_dropped_at", "restocked_at",
 )  # fmt: skip
+WITHHELD: Final = ("profile_allowed", "country", "locale", "purchased_items")
+"""What blocks are told of who withholds consent: where things are sold, in which language, and what not to offer."""
 _SHOWN: Final = {name: USER.columns[name].view for name in USER_NAMES if name != "purchased_items"}
 """What is shown or followed, with its view; what was bought is kept out of mails however old it is."""
 
@@ -83,6 +85,8 @@ class OnlineFeatures:
         stale = self._stale_of(user_id, times, values)
         if stale:
             values = {name: value for name, value in values.items() if name not in _SHOWN or _SHOWN[name] not in stale}
+        if values.get("profile_allowed") is False:
+            return UserFeatures(**{name: value for name, value in values.items() if name in WITHHELD})
         return UserFeatures(as_of=max(times.values(), default=None), stale=stale, **values)
 
     def _stale_of(self, user_id: str, times: Mapping[str, int], values: Mapping[str, Any]) -> tuple[str, ...]:

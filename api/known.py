@@ -22,6 +22,7 @@ class UserFeatures(Struct, frozen=True):
     country: str | None = None
     locale: str | None = None
     first_name: str | None = None
+    profile_allowed: bool | None = None
     as_of: int | None = None
     stale: tuple[str, ...] = ()
 

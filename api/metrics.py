@@ -17,6 +17,16 @@ SPOOL_BYTES: Final = Gauge("inlay_spool_bytes", "bytes on the disk that the stre
 WEBHOOKS: Final = Counter(
     "inlay_webhooks", "webhooks by platform and outcome: taken, greeting, forged, unreadable", ("platform", "outcome")
 )
+TOLD: Final = Counter(
+    "inlay_told_events",
+    "events that the service itself tells, by type and outcome: published, lost",
+    ("type", "outcome"),
+)
+DECISIONS: Final = Counter(
+    "inlay_decisions",
+    "decisions of mails with a send_id by outcome: made, found, remembered (by the process), unkept (not by Redis)",
+    ("outcome",),
+)
 BLOCKS: Final = Counter("inlay_blocks", "blocks answered, by kind and by the rung that answered", ("block", "source"))
 DEGRADED: Final = Counter("inlay_degraded_answers", "answers made without the online store, by reason", ("reason",))
 UNREADABLE: Final = Counter("inlay_unreadable_values", "features in the online store that hold something else")

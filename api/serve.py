@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timezone
 from enum import Enum
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import redis
 from fastapi import APIRouter, Query, Request, Response
@@ -17,6 +17,7 @@ from fastapi import APIRouter, Query, Request, Response
 from api import resolve
 from api.answer import Answer, Block
 from api.breaker import Breaker
+from api.decisions import Decisions, is_personal
 from api.features import OnlineFeatures
 from api.known import CatalogueRow, Known, UserFeatures
 from api.metrics import BLOCKS, BLOCKS_SECONDS, DEGRADED
@@ -24,10 +25,14 @@ from api.plans import Layout
 from api.problems import Problem
 from api.render import render_html, render_json, render_text
 from api.served import Served
+from api.settle import Settling
 from api.snapshot import Snapshot
+from api.telling import Telling
 from dataflows.events import to_rfc3339
 
 NOTHING: Final = CatalogueRow()
+LEAST_SECONDS: Final = 0.005
+"""In which an answer that was made just in time may still be kept."""
 
 
 class Format(str, Enum):
@@ -36,6 +41,14 @@ class Format(str, Enum):
     json = "json"
     html = "html"
     text = "text"
+
+
+class _Read(NamedTuple):
+    """The answer to a request, as read; whether it was decided before, or takes the place of what was."""
+
+    answer: Answer
+    found: bool = False
+    instead: bool = False
 
 
 class BlockServer:
@@ -47,6 +60,8 @@ class BlockServer:
         layouts: by name.
         deadline: seconds for all reads of an answer.
         served: what went into earlier mails, for layouts that cap how often.
+        decisions: what mails with a `send_id` show.
+        telling: what is told of what is served.
         monotonic: the clock of the breaker.
         now: the time that answers are stamped with.
     """
@@ -58,6 +73,8 @@ class BlockServer:
         layouts: dict[str, Layout],
         deadline: float,
         served: Served,
+        decisions: Decisions,
+        telling: Telling,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
@@ -66,6 +83,7 @@ class BlockServer:
         self.features, self.snapshot, self.deadline, self.served = features, snapshot, deadline, served
         self._now = now
         self.breaker = Breaker(monotonic)
+        self.settling = Settling(decisions, telling, layouts, self.seconds)
         self.capped = any(plan.frequency_cap for layout in layouts.values() for plan in layout.blocks)
 
     async def answer(
@@ -74,12 +92,20 @@ class BlockServer:
         """The blocks of one mail; never fails for want of the online store. If it is to be plain, nothing is read."""
         if plain:
             DEGRADED.labels("rate").inc()
-        read = None if plain else await self._personal(layout, user_id, send_id, excluded)
-        locale, user, blocks = read or (layout.locale, UserFeatures(), self.plain(layout, excluded))
-        answer = self.made(layout, user_id, send_id, locale, user, blocks)
-        if read:
-            await self.note([answer], send_id)
-        return answer
+        give_up_at = asyncio.get_running_loop().time() + self.deadline
+        read = None if plain else await self._personal(layout, user_id, send_id or None, excluded)
+        if read is None:
+            blocks = self.plain(layout, excluded)
+            made = self.made(layout, user_id, send_id or None, layout.locale, UserFeatures(), blocks)
+            return self.settling.without_store(made, keep=not plain)
+        if read.found:
+            self.settling.count_found(1)
+            return read.answer
+        left = give_up_at - asyncio.get_running_loop().time()
+        instead = [user_id] if read.instead else ()
+        settled = await self.settling.settle([read.answer], max(LEAST_SECONDS, left), instead)
+        await self.note(settled.made, send_id)
+        return settled.answers[0]
 
     def layout(self, name: str) -> Layout:
         """A layout by its name.
@@ -105,8 +131,8 @@ class BlockServer:
 
     async def _personal(
         self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]
-    ) -> tuple[str, UserFeatures, tuple[Block, ...]] | None:
-        """The blocks with everything that is known; None if it could not be read in time."""
+    ) -> _Read | None:
+        """The answer with everything that is known; None if it could not be read in time."""
         if not self.breaker.allows():
             DEGRADED.labels("breaker").inc()
             return None
@@ -122,11 +148,17 @@ class BlockServer:
         self.breaker.failed()
         return None
 
-    async def _read(
-        self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]
-    ) -> tuple[str, UserFeatures, tuple[Block, ...]]:
+    async def _read(self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]) -> _Read:
         seconds, snapshot = self.seconds(), self.snapshot
-        user = await self.features.user(user_id)
+        before = None
+        if send_id:
+            looking = self.settling.found([user_id], send_id, layout.name)
+            found, user = await asyncio.gather(looking, self.features.user(user_id))
+            before = found.get(user_id)
+        else:
+            user = await self.features.user(user_id)
+        if before and may_see(user, before):
+            return _Read(before, found=True)
         wanted = resolve.wanted(layout, user)
         scopes, neighbours, served = await asyncio.gather(
             self.features.scopes(wanted.scopes),
@@ -138,7 +170,9 @@ class BlockServer:
         mail = resolve.prepare(layout, known, excluded)
         rows = await self.features.catalogue(resolve.items_wanted(mail))
         read = {item_id: row for item_id, row in rows.items() if row != NOTHING}  # else the store was emptied
-        return mail.locale, user, resolve.fill(mail, {**snapshot.catalogue, **read})
+        blocks = resolve.fill(mail, {**snapshot.catalogue, **read})
+        answer = self.made(layout, user_id, send_id, mail.locale, user, blocks)
+        return _Read(answer, instead=before is not None)
 
     async def before(
         self, layout: Layout, user_ids: Collection[str], send_id: str | None, now: int
@@ -170,6 +204,11 @@ class BlockServer:
         """The blocks from the snapshot alone."""
         known = Known(user, {}, {}, self.snapshot.fallback, now=self.seconds())
         return resolve.fill(resolve.prepare(layout, known, excluded), self.snapshot.catalogue)
+
+
+def may_see(user: UserFeatures, before: Answer) -> bool:
+    """Whether a user may be shown what was decided before: not what tells of them, once they withhold consent."""
+    return user.profile_allowed is not False or not is_personal(before)
 
 
 def routes(server: BlockServer, features: OnlineFeatures) -> APIRouter:

@@ -47,6 +47,7 @@ class ApiSettings(Struct, frozen=True):
     spool: str
     spool_mb: int
     deadline: float
+    decision_ttl: int
     layouts: str
     enrich: tuple[str, ...]
     country_header: str
@@ -69,6 +70,12 @@ def api_settings(environ: Mapping[str, str]) -> ApiSettings:
     return ApiSettings(**{name: values[name] for name in ApiSettings.__struct_fields__})
 
 
+def _days(number: int) -> int:
+    if number < 1:
+        raise ValueError("less than a day; set it to the days in which mails are opened, such as 30")
+    return number
+
+
 def _rate(text: str) -> str:
     read_rate(text)
     return text
@@ -76,5 +83,5 @@ def _rate(text: str) -> str:
 
 _READ: Final[Mapping[str, Callable[[Any], Any]]] = {
     "webhooks": secrets_by_platform, "trusted_proxies": read_networks, "oauth_issuers": read_issuers,
-    "rate_key": _rate, "rate_network": _rate, "rate_tokens": _rate,
+    "decision_ttl": _days, "rate_key": _rate, "rate_network": _rate, "rate_tokens": _rate,
 }  # fmt: skip

@@ -16,7 +16,7 @@ from dataflows.aggregates.neighbours import STRENGTHS, Visit, bind
 from dataflows.aggregates.popularity import WEIGHTS, Scope, country_scope, is_of_country, scopes_of
 from dataflows.aggregates.seen import Seen, hash_id
 from dataflows.aggregates.tiles import is_late
-from dataflows.events import TIMELESS, Event, Outcome, Refused
+from dataflows.events import OURS, TIMELESS, Event, Outcome, Refused
 from dataflows.stages import Aggregated, Command, Row, Validated
 from dataflows.state import VISIT_TTL_SECONDS, StateTable, visit_key
 
@@ -146,6 +146,9 @@ class FoldItems:
                 if offset <= counted:
                     continue
                 outcome: Outcome = "applied"
+                if event.type in OURS:
+                    outcomes[outcome] += 1
+                    continue
                 if not self._history and event.type not in TIMELESS and is_late(event.at, now):
                     outcome = "late"
                 elif not self._seen[partition].add(event.event_id):

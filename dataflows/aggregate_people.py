@@ -12,7 +12,7 @@ from dataflows.aggregates.people import ONCE_KNOWN, Fact, User
 from dataflows.aggregates.population import Move, Standing, standing_of
 from dataflows.aggregates.segments import segment_of, turn_of
 from dataflows.aggregates.sessions import Derived
-from dataflows.events import DAY, Outcome, Placed
+from dataflows.events import DAY, OURS, Outcome, Placed
 from dataflows.identities import Identities
 from dataflows.machines import is_machine
 from dataflows.population import Population, population_commands
@@ -86,10 +86,10 @@ class FoldPeople:
         placed: defaultdict[str, list[Placed]] = defaultdict(list)
         for each in batch.events:
             offset, event = each
-            if event.type != "item":
+            if event.type != "item" and event.type not in OURS:
                 placed[event.user_id or event.anonymous_id].append(each)  # type: ignore[index]  # it has one of them
             elif offset > counted:
-                # The catalogue belongs to the items flow: its events have done their part when they are read.
+                # The catalogue is the items flow's, what we did ourselves is nobody's: they have done their part.
                 outcomes["applied"] += 1
         refused = [(partition, offset, refusal) for offset, refusal in batch.refused if offset > counted]
         if refused:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from dataflows.aggregates.people import Fact
 from dataflows.enrichments import Source
-from dataflows.events import Event, Placed, Refused
+from dataflows.events import OURS, Event, Placed, Refused
 from dataflows.metrics import ENRICHMENTS_FAILED
 from dataflows.stages import Enriched, Validated
 
@@ -69,9 +69,11 @@ class Complete:
 
 
 def items_of(batch: Validated) -> set[str]:
-    """Every item that an event of the micro-batch is about."""
+    """Every item of which an event of the micro-batch wants to know something."""
     found: set[str] = set()
     for _, event in batch.events:
+        if event.type in OURS:
+            continue
         if event.items:
             found.update(line.item_id for line in event.items)
         elif event.item_id is not None:

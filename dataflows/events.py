@@ -34,6 +34,9 @@ TIMELESS: Final = frozenset(
     {"item", "sign_up", "identify", "profile", "consent", "email_complaint", "email_unsubscribe"}
 )
 """Types that describe rather than count: no window holds them, so they are never late."""
+OURS: Final = frozenset({"block_served"})
+"""Types that tell what the service itself did. They are applied, and that is all: nobody did anything, so that no
+feature and no user comes of them, and nothing is read or stored. Who counts them goes by their `event_id`."""
 
 Outcome: TypeAlias = Literal["applied", "duplicate", "late", "refused"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("applied", "duplicate", "late", "refused")

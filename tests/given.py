@@ -38,7 +38,8 @@ FACTS: Final = {
 }
 """What the catalogue says; p6 is not in it."""
 
-USER_TYPES: Final = tuple(kind for kind in EVENT_TYPES if kind != "item")
+USER_TYPES: Final = tuple(kind for kind in EVENT_TYPES if kind not in ("item", "block_served"))
+"""What somebody does, or happens to them."""
 FREQUENT: Final = ("view", "view", "click", "add_to_cart", "remove_from_cart", "purchase", "purchase", "refund")
 EDGES: Final = (0, 1, 11, 12, 13, 23, 24, 25, 29, 30, 31, 89, 90, 91, 167, 168, 169)
 """How many tiles ago something happens at the edge of a window."""

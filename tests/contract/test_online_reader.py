@@ -102,10 +102,21 @@ class TestEqualToFeast:
             user = reading(server, lambda features, key=key: features.user(key))  # type: ignore[misc]
             names = ("recent_items", "cart_items", "purchased_items", "wishlist_items", "top_categories")
             assert user == UserFeatures(
-                **known(found, *names, "country", "locale", "first_name"),
+                **known(found, *names, "country", "locale", "first_name", "profile_allowed"),
                 as_of=AT if key in ("whole", "empty", "nulls", "counted only") else None,
             )
         assert told["whole"]["recent_items"] == ["p2", "p1"]
+
+    def test_of_who_withholds_consent_blocks_are_told_next_to_nothing(self, server: RedisServer) -> None:
+        for consent in (False, True):
+            write(server, USER, "u1", {**USER_ROWS["whole"], "profile_allowed": consent}, AT + consent)
+            user = reading(server, lambda features: features.user("u1"))
+            many = reading(server, lambda features: features.users_of(["u1"]))
+            assert many == {"u1": user}
+            withheld = UserFeatures(
+                country=user.country, locale=user.locale, profile_allowed=False, purchased_items=user.purchased_items
+            )
+            assert (user == withheld) is not consent
 
     def test_everything_of_a_user(self, store: FeatureStore, server: RedisServer) -> None:
         for key, row in USER_ROWS.items():
@@ -159,7 +170,9 @@ class TestEqualToFeast:
         store.push("user_profile_push", table, to=PushMode.ONLINE)
         assert reading(server, lambda features: features.scopes([key])) == {key: ScopeFeatures(["a", key], (), AT)}
         assert reading(server, lambda features: features.neighbours([key])) == {key: [Neighbour(key, 0.5)]}
-        assert reading(server, lambda features: features.user(key)) == UserFeatures(country="FR", first_name=key)
+        assert reading(server, lambda features: features.user(key)) == UserFeatures(
+            country="FR", first_name=key, profile_allowed=True
+        )
         assert reading(server, lambda features: features.everything(key)) == (
             {"user_profile": profile}, {"user_profile": AT},
         )  # fmt: skip

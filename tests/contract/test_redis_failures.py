@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import httpx
@@ -17,11 +18,13 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from api import problems
 from api.breaker import PAUSE
+from api.decisions import Decisions
 from api.features import OnlineFeatures, connect
 from api.layout import load_layouts
 from api.serve import BlockServer, routes
 from api.served import Served
 from api.snapshot import Snapshot, keep_fresh, refresh
+from dataflows.events import Event
 from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout
 from tests.contract.redis_server import WRITTEN_AT, RedisServer, write
 from tests.contract.slow_proxy import slow_proxy
@@ -61,17 +64,25 @@ class Mail(NamedTuple):
 class Shop:
     """The reading routes over a real reader; the breaker's clock moves when told to."""
 
-    def __init__(self, features: OnlineFeatures, snapshot: Snapshot, served: Served) -> None:
-        self.clock, self.features = 0.0, features
-        server = BlockServer(features, snapshot, load_layouts(), 0.06, served, monotonic=lambda: self.clock)
+    def __init__(
+        self, features: OnlineFeatures, snapshot: Snapshot, served: Served, decisions: Decisions, deadline: float
+    ) -> None:
+        self.clock, self.features, self.told = 0.0, features, list[Event]()
+        server = BlockServer(
+            features, snapshot, load_layouts(), deadline, served, decisions, self,
+            monotonic=lambda: self.clock,
+        )  # fmt: skip
         app = FastAPI()
         problems.install(app)
         app.include_router(routes(server, features))
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api")
 
-    async def mail(self, user_id: str = "u1", layout: str = "abandoned_cart") -> Mail:
+    def tell(self, events: Sequence[Event]) -> None:
+        self.told += events
+
+    async def mail(self, user_id: str = "u1", layout: str = "abandoned_cart", **query: str) -> Mail:
         """A mail, which there always is, in time."""
-        asking = self.client.get(f"/v1/blocks/{layout}", params={"user_id": user_id})
+        asking = self.client.get(f"/v1/blocks/{layout}", params={"user_id": user_id, **query})
         answer = await asyncio.wait_for(asking, 10)  # generous: what is asserted is that nothing hangs
         assert answer.status_code == 200, answer.text
         blocks = answer.json()["blocks"]
@@ -98,15 +109,21 @@ class Shop:
 
 
 @contextlib.asynccontextmanager
-async def open_shop(server: RedisServer, url: str = "", *, snapshot: bool = True) -> AsyncIterator[Shop]:
-    """A shop at a Redis, which it may reach by another address; it knows what is popular from before."""
+async def open_shop(
+    server: RedisServer, url: str = "", *, snapshot: bool = True, patient: bool = False
+) -> AsyncIterator[Shop]:
+    """A shop at a Redis, which it may reach by another address; it knows what is popular from before.
+
+    A patient one waits for its Redis however slow the machine is.
+    """
     popular = Snapshot()
     if snapshot:
-        patient = OnlineFeatures(redis.asyncio.Redis.from_url(server.url, protocol=2), lambda: WRITTEN_AT)
-        await refresh(popular, patient)
-        await patient.close()
-    client = connect(url or server.url)
-    shop = Shop(OnlineFeatures(client, lambda: WRITTEN_AT), popular, Served(client))
+        waiting = OnlineFeatures(redis.asyncio.Redis.from_url(server.url, protocol=2), lambda: WRITTEN_AT)
+        await refresh(popular, waiting)
+        await waiting.close()
+    client = redis.asyncio.Redis.from_url(server.url, protocol=2) if patient else connect(url or server.url)
+    decisions = Decisions(client, 86_400, time.monotonic)
+    shop = Shop(OnlineFeatures(client, lambda: WRITTEN_AT), popular, Served(client), decisions, 30 if patient else 0.06)
     try:
         yield shop
     finally:

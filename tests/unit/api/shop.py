@@ -14,10 +14,12 @@ from prometheus_client import REGISTRY
 
 from api import bulk, feeds, problems
 from api.access import Keys
+from api.answer import Answer
 from api.known import CatalogueRow, Neighbour, ScopeFeatures, UserFeatures
 from api.layout import Layout, load_layouts
 from api.serve import BlockServer, routes
 from api.snapshot import Snapshot, refresh
+from dataflows.events import Event
 
 T = TypeVar("T")
 ITEMS = [f"p{number:02}" for number in range(20)]
@@ -54,6 +56,10 @@ class Store:
         self.unreadable: set[str] = set()
         """Users whose hash holds something else, found when many are read at once."""
         self.sends: dict[str, dict[str, tuple[int, list[str]]]] = {}
+        self.kept: dict[tuple[str, str, str], Answer] = {}
+        """The decisions of mails, by user, send and layout."""
+        self.blind = False
+        """Whether they are found only when another is to be kept."""
 
     async def user(self, user_id: str) -> UserFeatures:
         return await self._answer("user", self.users.get(user_id, UserFeatures()))
@@ -99,6 +105,23 @@ class Store:
         for user_id, item_ids in shown.items():
             self.sends.setdefault(user_id, {}).setdefault(send_id, (now, list(item_ids)))
 
+    async def find(self, user_ids: Collection[str], send_id: str, layout: str) -> dict[str, Answer]:
+        kept = {each: self.kept.get((each, send_id, layout)) for each in user_ids if not self.blind}
+        return await self._answer("find", {user_id: answer for user_id, answer in kept.items() if answer})
+
+    async def keep(self, answers: Sequence[Answer], now: int, instead: Collection[str] = ()) -> dict[str, Answer]:
+        before = {}
+        for answer in await self._answer("keep", answers):
+            place = (answer.user_id, answer.send_id or "", answer.layout)
+            if place in self.kept and answer.user_id not in instead:
+                before[answer.user_id] = self.kept[place]
+            else:
+                self.kept[place] = answer
+        return before
+
+    def remembered(self, user_id: str, send_id: str, layout: str) -> Answer | None:
+        return None
+
     async def _answer(self, name: str, value: T) -> T:
         self.asked.append(name)
         if name in self.failing:
@@ -116,8 +139,10 @@ class Shop:
         self.snapshot = Snapshot()
         if snapshot:
             asyncio.run(refresh(self.snapshot, self.store))  # type: ignore[arg-type]
+        self.told: list[Event] = []
         self.server = server = BlockServer(
             self.store, self.snapshot, dict(layouts), deadline, self.store,  # type: ignore[arg-type]
+            self.store, self,  # type: ignore[arg-type]
             monotonic=lambda: self.clock, now=lambda: SOME_TIME + timedelta(seconds=self.later),
         )  # fmt: skip
         self.app = FastAPI()
@@ -125,6 +150,12 @@ class Shop:
         self.app.include_router(routes(server, self.store))  # type: ignore[arg-type]
         self.app.include_router(bulk.routes(server))
         self.app.include_router(feeds.routes(server, Keys(["k"]), lambda: self.clock))
+
+    def tell(self, events: Sequence[Event]) -> None:
+        self.told += events
+
+    async def room(self) -> None:
+        """There always is."""
 
     def get(self, path: str, **query: str) -> httpx.Response:
         return self.visit(lambda client: client.get(path, params=query))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from api.breaker import FAILURES, PAUSE
-from api.known import CatalogueRow, ScopeFeatures
+from api.decisions import is_personal
+from api.known import CatalogueRow, ScopeFeatures, UserFeatures
 from api.plans import BlockPlan, FrequencyCap, Layout
 from api.snapshot import Snapshot, refresh
 from tests.unit.api.shop import (
@@ -345,3 +346,80 @@ def test_a_known_layout_is_always_answered(
 def test_a_layout_of_ones_own_is_answered_too() -> None:
     shop = Shop({"mine": Layout("mine", (BlockPlan("trending", "Hot", count=2),) * 2)})
     assert items(shop.mail("mine")) == [["p01", "p02"], ["p03", "p04"]]
+
+
+class TestDecisions:
+    """A mail with a `send_id` is decided once, and what is served is told."""
+
+    def test_a_mail_asked_for_again_is_the_same_whatever_happened_since(self, shop: Shop) -> None:
+        first = shop.mail(send_id="s1")
+        shop.store.users["u1"] = replace(SHOPPER, recent_items=["p17"], purchased_items=["p05"])
+        shop.store.rows["p06"] = replace(CATALOGUE["p06"], price=1.0)
+        assert shop.mail(send_id="s1", exclude="p06") == first
+        assert items(shop.mail(send_id="s2"))[0] == items(shop.mail())[0] == ["p17"]
+
+    @pytest.mark.parametrize("send_id", ["s1", ""])
+    def test_what_is_served_is_told_once_a_mail_and_each_time_without_one(self, shop: Shop, send_id: str) -> None:
+        for format_ in ("json", "html", "text"):
+            shop.get("/v1/blocks/weekly", user_id="u1", send_id=send_id, format=format_)
+        blocks = [event.block for event in shop.told]
+        assert blocks == ["recently_viewed", "recommended", "trending"] * (1 if send_id else 3)
+        assert len({event.event_id for event in shop.told}) == len(blocks)
+        assert {event.send_id for event in shop.told} == {send_id or None}
+        assert shop.store.kept.keys() == ({("u1", "s1", "weekly")} if send_id else set())
+        first = shop.told[0]
+        assert [line.item_id for line in first.items] == ["p05", "p06", "p07", "p08"]
+        assert (first.properties["source"], first.properties["positions"]) == ("personal", [1, 2, 3, 4])
+        assert first.properties["variant"]
+
+    def test_who_is_slower_serves_and_tells_what_was_decided(self, shop: Shop) -> None:
+        shop.mail(send_id="s1")
+        told = len(shop.told)
+        shop.store.users["u1"] = replace(SHOPPER, recent_items=["p17"])
+        shop.store.blind = True
+        assert items(shop.mail(send_id="s1"))[0] == ["p05", "p06", "p07", "p08"]
+        assert len(shop.told) == told
+
+    @pytest.mark.parametrize("failure", [redis.ConnectionError("refused"), None], ids=["gone", "hangs"])
+    def test_a_mail_that_cannot_be_kept_is_served_personal_all_the_same(self, failure: Exception | None) -> None:
+        shop = Shop(deadline=0.2)
+        shop.store.failing = {"keep": failure}
+        before = counted("inlay_decisions_total", outcome="unkept")
+        assert sources(shop.mail(send_id="s1")) == ["personal", "personal", "popular"]
+        assert counted("inlay_decisions_total", outcome="unkept") == before + 1
+        assert len(shop.told) == 3
+
+    def test_what_is_served_in_place_of_what_could_not_be_read_is_kept_behind_the_answer(self, shop: Shop) -> None:
+        shop.store.failing = {"user": redis.ConnectionError("refused")}
+        first = shop.mail(send_id="s1")
+        assert set(sources(first)) == {"static"}
+        shop.store.failing = {}
+        assert shop.mail(send_id="s1") == first
+        assert len(shop.told) == len(sources(first))
+
+
+class TestConsent:
+    """Who does not want a profile is shown what everybody is, and in their language and country."""
+
+    WITHHELD = replace(UserFeatures(), profile_allowed=False, country="FR", locale="fr", purchased_items=["p00"])
+
+    def test_nothing_of_the_profile_is_shown(self, shop: Shop) -> None:
+        shop.store.users["u1"] = self.WITHHELD
+        mail = shop.mail()
+        stranger = shop.mail(user_id="stranger", exclude="p00")
+        assert (mail["features_as_of"], mail["locale"]) == (None, "fr")
+        assert set(sources(mail)) <= {"popular", "static"}
+        assert items(mail) == items(stranger)
+
+    @pytest.mark.parametrize("allowed", [True, None])
+    def test_who_allows_it_or_says_nothing_has_one(self, shop: Shop, allowed: bool | None) -> None:
+        shop.store.users["u1"] = replace(SHOPPER, profile_allowed=allowed)
+        assert sources(shop.mail())[0] == "personal"
+
+    def test_what_was_decided_before_is_not_shown_any_more(self, shop: Shop) -> None:
+        assert sources(shop.mail(send_id="s1"))[0] == "personal"
+        shop.store.users["u1"] = self.WITHHELD
+        mail = shop.mail(send_id="s1")
+        assert set(sources(mail)) <= {"popular", "static"}
+        assert shop.mail(send_id="s1") == mail
+        assert not is_personal(shop.store.kept["u1", "s1", "weekly"])

@@ -1,0 +1,65 @@
+"""What is told of a mail: which blocks were served. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from api.answer import Answer, Block
+from dataflows.events import SECOND, Event, Line, to_micros
+
+DEAREST: Final = 1_000_000_000
+
+
+def served(answer: Answer, variant: str, once: str = "") -> list[Event]:
+    """A `block_served` event for each block that shows something.
+
+    Args:
+        answer: what was served.
+        variant: which version of the layout it is.
+        once: makes the ids those of this answer alone; without it, the same blocks of the same mail have the same ids.
+    """
+    at, as_of = micros_of(answer.generated_at), answer.features_as_of
+    known = {
+        "features_as_of": as_of,
+        "features_age": None if as_of is None else round(max(0, at - micros_of(as_of)) / SECOND, 3),
+        "variant": variant,
+    }
+    whose = (answer.send_id or "", answer.user_id, answer.layout)
+    return [
+        Event(
+            event_id=id_of("served", once, *whose, place, *_shown(block)),
+            type="block_served",
+            occurred_at=at,
+            user_id=answer.user_id,
+            send_id=answer.send_id or None,
+            layout=answer.layout,
+            block=block.block,
+            slot=place,
+            items=tuple(Line(item.item_id, None, _price(item.price)) for item in block.items),
+            properties={"source": block.source, "positions": [item.position for item in block.items], **known},
+        )
+        for place, block in enumerate(answer.blocks, start=1)
+        if block.items
+    ]
+
+
+def micros_of(moment: str) -> int:
+    """Microseconds since 1970 of a time as an answer has it."""
+    return to_micros(datetime.fromisoformat(moment.replace("Z", "+00:00")), "generated_at")
+
+
+def id_of(kind: str, *parts: str | int) -> str:
+    """An event's id that is the same for the same parts, and tells nothing of them."""
+    return f"{kind}-{blake2b(msgspec.msgpack.encode(parts), digest_size=16).hexdigest()}"
+
+
+def _shown(block: Block) -> tuple[str, ...]:
+    return (block.block, block.source, *(item.item_id for item in block.items))
+
+
+def _price(price: float | None) -> float | None:
+    return price if price is not None and 0 <= price <= DEAREST else None

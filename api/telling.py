@@ -1,0 +1,112 @@
+"""Telling: what the service itself did goes onto the stream behind its answers, which never wait for it.
+
+Events queue up, and one task publishes them, some hundred a round trip, through the same publisher as what is
+collected. While the stream does not take them it is tried again, with the same ids; what does not fit into the queue by
+then, or is still in it when the process ends, is lost, and counted as lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final, NamedTuple
+
+import msgspec
+
+from api.metrics import TOLD
+from api.publish import UNAVAILABLE
+from dataflows.connectors import Publisher
+from dataflows.events import Event, parse, partition_of, to_micros
+
+MOST_QUEUED: Final = 50_000
+AT_ONCE: Final = 500
+"""Events a round trip."""
+FIRST_PAUSE: Final = 0.05
+MOST_PAUSE: Final = 1.0
+"""Seconds between tries."""
+LAST_SECONDS: Final = 2.0
+"""How long a process that ends tries to get rid of its queue."""
+
+_encode: Final = msgspec.json.Encoder().encode
+_log = logging.getLogger(__name__)
+
+
+class _Told(NamedTuple):
+    partition: int
+    raw: bytes
+    type: str
+
+
+class Telling:
+    """The queue, and what empties it. All methods belong to one event loop.
+
+    Args:
+        publisher: the stream.
+        most: events that may wait.
+    """
+
+    def __init__(self, publisher: Publisher, most: int = MOST_QUEUED) -> None:
+        self._publisher, self._most = publisher, most
+        self._queue: deque[_Told] = deque()
+        self._sending: asyncio.Task[None] | None = None
+        self._failing = False
+
+    @property
+    def queued(self) -> int:
+        """How many events wait."""
+        return len(self._queue)
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Put events into the queue, and return at once; what has no room, or is no event, is counted as lost.
+
+        Args:
+            events: checked here as any that is posted, since an id of a request may be none that a stream takes.
+        """
+        for event in events:
+            raw = _encode(event)
+            at = to_micros(event.occurred_at, "occurred_at")
+            if len(self._queue) >= self._most or not isinstance(parse(raw, at), Event):
+                TOLD.labels(event.type, "lost").inc()
+                continue
+            self._queue.append(_Told(partition_of(event.key, self._publisher.partitions), raw, event.type))
+        if self._queue and self._sending is None:
+            self._sending = asyncio.create_task(self._send())
+
+    async def room(self) -> None:
+        """Returns once the queue is at most half full, or the stream takes nothing: for who tells very much at once."""
+        while len(self._queue) > self._most // 2 and not self._failing:
+            await asyncio.sleep(0.005)
+
+    async def close(self) -> None:
+        """Publish what waits, for a moment; the rest is lost."""
+        if self._sending is not None:
+            await asyncio.wait([self._sending], timeout=LAST_SECONDS)
+            self._sending.cancel()
+            await asyncio.gather(self._sending, return_exceptions=True)
+        for each in self._queue:
+            TOLD.labels(each.type, "lost").inc()
+        self._queue.clear()
+
+    async def _send(self) -> None:
+        pause = FIRST_PAUSE
+        try:
+            while self._queue:
+                some = list(islice(self._queue, AT_ONCE))
+                try:
+                    await self._publisher.publish([(each.partition, each.raw) for each in some])
+                except UNAVAILABLE as error:
+                    if not self._failing:  # once an outage
+                        _log.warning("what was served and opened is not told, the stream takes nothing: %s", error)
+                    self._failing = True
+                    await asyncio.sleep(pause)
+                    pause = min(MOST_PAUSE, 2 * pause)
+                    continue
+                self._failing, pause = False, FIRST_PAUSE
+                for each in some:
+                    self._queue.popleft()
+                    TOLD.labels(each.type, "published").inc()
+        finally:
+            self._sending = None
