@@ -165,10 +165,11 @@ class Behaviour:
 
 
 def catalogue(events: Sequence[Event], facts: Mapping[str, Fact]) -> dict[str, list[Any]]:
-    """Of some events of the catalogue: what the price is beside the one that is known, and the title."""
+    """Of some events of the catalogue: what the price is beside the one that is known, and of each item a title."""
+    titles = {event.item_id: event.title for event in events}
     return {
         "price_ratio": [_ratio(event.price, facts.get(event.item_id or "")) for event in events],
-        "title": [event.title for event in events],
+        "title": list(titles.values()),
     }
 
 

@@ -12,13 +12,15 @@ the same suite that are about nothing else.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from dataflows.held import LEAST_BROKEN, Ceiling
 from dataflows.stages import Aggregated, Row
 
+MOST_BROKEN: Final = 10_000
+"""Rows that are remembered to have broken a rule."""
 WHERE: Final = "python -m dataflows.quarantine list"
 
 
@@ -59,6 +61,7 @@ class Gate:
     ) -> None:
         self._verdicts = {False: verdicts, True: timed}
         self._ratio, self._ceiling = ratio, ceiling
+        self._known: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def __call__(self, batches: list[Aggregated]) -> list[Aggregated]:
         """The micro-batches with the rows set aside that broke a rule, or that are held.
@@ -75,7 +78,7 @@ class Gate:
             verdict = self._verdicts[timed][entity]
             records: list[Mapping[str, Any]] = [_record(row) for _, row in placed]
             broken = verdict.broken(records)
-            why = _too_many(broken, len(placed), self._ratio) or verdict.table(records)
+            why = self._too_many(entity, broken, placed) or verdict.table(records)
             if why:
                 self._ceiling.hold(f"rows of {entity}", len(placed), why, where=WHERE)
                 for batch, row in placed:
@@ -91,14 +94,25 @@ class Gate:
                 batch.rows = [row for row in batch.rows if id(row) not in aside]
         return batches
 
+    def _too_many(self, entity: str, broken: Mapping[int, str], placed: Sequence[tuple[Aggregated, Row]]) -> str:
+        """Why the rows that broke a rule hold the others; empty if they do not.
 
-def _too_many(broken: Mapping[int, str], rows: int, ratio: float) -> str:
-    """Why the rows that broke a rule hold the others; empty if they do not."""
-    if len(broken) < LEAST_BROKEN or len(broken) <= ratio * rows:
-        return ""
-    rules = list(broken.values())
-    most = max(set(rules), key=rules.count)
-    return f"{len(broken):,} of {rows:,} rows break a rule of their suite, most of them {most}"
+        A row that broke the same rule before is no news: what is wrong with an item stays wrong until the shop mends
+        it, and would hold every batch until then.
+        """
+        news = []
+        for position, rule in broken.items():
+            key = (entity, placed[position][1].key)
+            if self._known.get(key) != rule:
+                news.append(rule)
+            self._known[key] = rule
+            self._known.move_to_end(key)
+        while len(self._known) > MOST_BROKEN:
+            self._known.popitem(last=False)
+        if len(news) < LEAST_BROKEN or len(news) <= self._ratio * len(placed):
+            return ""
+        most = max(set(news), key=news.count)
+        return f"{len(news):,} of {len(placed):,} rows break a rule of their suite, most of them {most}"
 
 
 def _record(row: Row) -> dict[str, Any]:

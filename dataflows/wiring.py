@@ -33,13 +33,15 @@ def make_gate(settings: FlowSettings, entities: Sequence[str], ceiling: Ceiling)
     )
 
 
-def make_event_gate(settings: FlowSettings, edges: Edges, flow: str, ceiling: Ceiling) -> EventGate:
+def make_event_gate(
+    settings: FlowSettings, edges: Edges, flow: str, ceiling: Ceiling, now: Callable[[], int] = clock
+) -> EventGate:
     """The gate for the events of a flow."""
     letters, client = edges.dead_letters, edges.client
     of_people = flow == "people"
     return EventGate(
         load_tables("events" if of_people else "catalogue"),
-        Behaviour(clock) if of_people else catalogue,
+        Behaviour(now) if of_people else catalogue,
         is_behaviour if of_people else is_catalogue,
         ceiling,
         lambda values: letters.sent_again(client, values),

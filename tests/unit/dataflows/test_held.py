@@ -82,6 +82,21 @@ def test_a_table_that_breaks_a_rule_of_tables_is_held_whole() -> None:
     assert [each.why for each in alarms] == ["no table begins with 99"]
 
 
+def test_what_was_broken_before_holds_nothing_again() -> None:
+    gate = Gate({"user": Odd()}, ratio=0.2, ceiling=Ceiling("people", 0, ()))
+
+    def again(bad: int) -> Aggregated:
+        rows = [Row("user", f"u{n}", NOW, {"n": int(n < bad)}, b"s") for n in range(100)]
+        (after,) = gate([Aggregated((0,), rows=rows)])
+        return after
+
+    assert len(again(30).held) == 100
+    for bad in (30, 25, 49, 50):
+        after = again(bad)
+        assert (len(after.held), len(after.quarantined)) == (0, bad)
+    assert len(again(75).held) == 100, "the others are news"
+
+
 def test_a_table_of_another_entity_goes_on() -> None:
     rows = [Row("user", "u", NOW, {"n": 99}, b""), Row("item", "i", NOW, {"n": 2}, b"")]
     (after,) = Gate({"user": Odd(), "item": Odd()}, ceiling=Ceiling("items", 0, ()))([Aggregated((0,), rows=rows)])
@@ -248,6 +263,8 @@ def test_a_feed_in_cents_is_refused_and_a_first_feed_is_not() -> None:
     assert ([event.type for _, event in after.events], len(after.refused)) == (["view"] * 3, 40)
     first = judge_items(gate, lambda ids: dict.fromkeys(ids, Fact(None, None)))
     assert first(feed) == feed
+    flapping = [batch_of([an_event(event_id=f"f{n}", type="item", item_id="p1", title="Mug") for n in range(300)])]
+    assert judge(flapping) == flapping, "one thing has one title"
     assert judge([batch_of(views(300, lambda n: 1e6))])[0].events, "what shoppers do is not this flow's to judge"
     assert len(alarms) == 1
 
