@@ -17,6 +17,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
@@ -24,6 +26,10 @@ from xml.etree import ElementTree as ET
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from api.demo.embedded import free_port
 
@@ -35,8 +41,13 @@ CONFIGURATION: Final = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller},PROXIED://{host}:{proxied},SECURE://{host}:{secure}
+advertised.listeners=PLAINTEXT://{host}:{port},PROXIED://{host}:{proxy},SECURE://{host}:{secure}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT,SECURE:SASL_SSL
+listener.name.secure.sasl.enabled.mechanisms=PLAIN
+listener.name.secure.plain.sasl.jaas.config={login}
+listener.name.secure.ssl.keystore.type=PEM
+listener.name.secure.ssl.keystore.location={folder}/server.pem
 controller.listener.names=CONTROLLER
 log.dirs={folder}/data
 auto.create.topics.enable=false
@@ -59,6 +70,7 @@ num.network.threads=2
 num.io.threads=2
 log.cleaner.enable=false
 """
+LOGIN: Final = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_inlay="secret";'
 META: Final = "version=1\ncluster.id=aW5sYXktdGVzdHMtMDAwMA\nnode.id=1\ndirectory.id=aW5sYXktdGVzdHMtZGlyMQ\n"
 """What `kafka-storage format` would write, without a Java to be started for it."""
 
@@ -68,15 +80,33 @@ class KafkaServer:
 
     Args:
         folder: where it may write.
+
+    Attributes:
+        bootstrap: its address.
+        secure: the address at which it wants SASL over TLS, from the user `inlay` with the password `secret`.
+        certificate: what it shows there.
+        behind_proxy: a port of it for a proxy, and the port at which it tells clients to look for that proxy.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port, controller = free_port(), free_port()
-        self.bootstrap = f"127.0.0.1:{self._port}"
+        self._port, controller, proxied, proxy, secure = (free_port() for _ in range(5))
+        self.bootstrap, self.secure = f"127.0.0.1:{self._port}", f"127.0.0.1:{secure}"
+        self.behind_proxy = (proxied, proxy)
+        self.certificate = folder / "server.crt"
+        write_certificate(folder)
         (folder / "data").mkdir()
         (folder / "data" / "meta.properties").write_text(META)
-        settings = CONFIGURATION.format(port=self._port, controller=controller, folder=folder)
+        settings = CONFIGURATION.format(
+            port=self._port,
+            controller=controller,
+            folder=folder,
+            proxied=proxied,
+            proxy=proxy,
+            secure=secure,
+            login=LOGIN,
+            host="127.0.0.1",
+        )
         (folder / "server.properties").write_text(settings)
         self.start()
 
@@ -128,6 +158,25 @@ class KafkaServer:
     @property
     def _log(self) -> Path:
         return self._folder / "kafka.log"
+
+
+def write_certificate(folder: Path) -> None:
+    """A key and a certificate of its own for 127.0.0.1, for the server together and for clients the latter."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kafka")])
+    today = datetime.now(timezone.utc)
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+        .not_valid_before(today - timedelta(days=1)).not_valid_after(today + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    (folder / "server.crt").write_bytes(pem)
+    (folder / "server.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + pem
+    )
 
 
 @contextmanager

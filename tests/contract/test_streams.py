@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import pytest
@@ -301,6 +302,32 @@ def test_a_peer_that_is_not_there_is_an_error_in_time(kind: str) -> None:
         await publisher.close()
 
     asyncio.run(story(open_publisher(url)))
+
+
+def test_kafka_that_wants_a_password_over_tls_is_talked_to_by_the_settings_of_the_user(
+    running_kafka: KafkaServer, tmp_path: Path
+) -> None:
+    def url(password: str) -> str:
+        (tmp_path / password).write_text(
+            "security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\nsasl.username=inlay\n"
+            f"sasl.password={password}\nssl.ca.location={running_kafka.certificate}\nmessage.timeout.ms=3000\n"
+        )
+        return f"kafka://{running_kafka.secure}/secure-events?partitions=2&properties={tmp_path / password}"
+
+    async def story(publisher: Publisher) -> None:
+        await publisher.publish([(1, b"by the event loop")])
+        await publisher.close()
+
+    stream = open_stream(url("secret"))
+    stream.publish([(0, b"by a flow")])
+    asyncio.run(story(open_publisher(url("secret"))))
+    found = read_all(stream, 2)
+    assert values_of(found) == {0: [b"by a flow"], 1: [b"by the event loop"]}
+    stream.tell("people", {part: offsets[-1] for part, (offsets, _) in found.items()})
+    stream.close()
+    with pytest.raises(OSError, match="Kafka") as refused:
+        asyncio.run(story(open_publisher(url("wrong"))))
+    assert "wrong" not in str(refused.value)
 
 
 async def persist(publish: Callable[[], Any], seconds: float = 30) -> None:
