@@ -16,6 +16,7 @@ from tests.benchmarks import (
     enriching,
     flow_rate,
     million_users,
+    reading,
     storm,
     two_processes,
     windows,
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "block_latency": block_latency.measure,
     "bytes_a_user": bytes_a_user.measure,
     "collector": collector.measure,
+    "reading": reading.measure,
 }
 
 
