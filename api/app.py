@@ -115,9 +115,9 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     problems.install(app)
 
     guarded = Routes(app, access)
+    guarded.add(serve.block_routes(server), "read", plain=True)  # first, since routes are tried one after another
     for collecting in install_door(app, collector, Keys(access, "collect"), settings):
         guarded.note(collecting, "collect")
-    guarded.add(serve.block_routes(server), "read", plain=True)
     guarded.add(bulk.routes(server), "read")
     feeding = feeds.routes(server, Keys(access, "read", plain=True))  # which ask for a key where a layout is not public
     guarded.note(feeding, "read")

@@ -25,7 +25,7 @@ from api.known import UserFeatures
 from api.metrics import DEGRADED
 from api.plans import Layout
 from api.serve import BlockServer, may_see
-from api.shelf import MADE_AT_ONCE, Shelf
+from api.shelf import MADE_AT_ONCE
 
 READ_AT_ONCE: Final = 128
 """Users whose features are read in one go."""
@@ -57,7 +57,7 @@ class Batch:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._server, self._layout, self._send_id, self._excluded = server, layout, send_id or None, excluded
-        self._shelf = Shelf(server.features, server.snapshot, monotonic)
+        self._shelf = server.shelves.current()
         self._patience, self._monotonic = PATIENCE, monotonic
         self._found: dict[str, Answer] = {}
         self._instead: Collection[str] = ()
@@ -66,7 +66,7 @@ class Batch:
         """The mails of the users in order, some at a time; it never fails for want of the online store."""
         for start in range(0, len(user_ids), READ_AT_ONCE):
             chunk = user_ids[start : start + READ_AT_ONCE]
-            self._shelf.tidy()
+            self._shelf = self._server.shelves.current()
             mails = await self._read(chunk)
             settling, answers, fresh = self._server.settling, dict(self._found), []
             for count, user_id in enumerate(dict.fromkeys(chunk), start=1):

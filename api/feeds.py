@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from email.utils import format_datetime, parsedate_to_datetime
 from http import HTTPStatus
@@ -28,7 +28,6 @@ from api.metrics import DEGRADED
 from api.plans import Layout
 from api.problems import Problem
 from api.serve import BlockServer
-from api.shelf import Shelf
 from api.words import is_country, is_known
 
 MOST_FEEDS: Final = 256
@@ -78,7 +77,6 @@ class Feeds:
 
     def __init__(self, server: BlockServer, monotonic: Callable[[], float]) -> None:
         self._server, self._monotonic = server, monotonic
-        self._shelf = Shelf(server.features, server.snapshot, monotonic)
         self._kept: OrderedDict[tuple[str, Reader], Made] = OrderedDict()
         self._making = asyncio.Lock()
 
@@ -109,13 +107,12 @@ class Feeds:
             forms[form] = last.forms[form] if last is not None and same else Version(body, tag, now)
         return Made(forms, self._monotonic() + (FRESH if read else AGAIN))
 
-    async def _read(self, layout: Layout, reader: Reader) -> tuple[Answer, dict[str, CatalogueRow]] | None:
+    async def _read(self, layout: Layout, reader: Reader) -> tuple[Answer, Mapping[str, CatalogueRow]] | None:
         """The feed with everything that is known; None if it could not be read in time."""
-        server, breaker, shelf = self._server, self._server.breaker, self._shelf
+        server, breaker, shelf = self._server, self._server.breaker, self._server.shelves.current()
         if not breaker.allows():
             DEGRADED.labels("breaker").inc()
             return None
-        shelf.tidy()
         try:
             async with timeout(server.deadline):
                 mails = await shelf.prepared(layout, {"": reader.features()}, {}, (), server.seconds())
@@ -131,7 +128,7 @@ class Feeds:
         breaker.failed()
         return None
 
-    def _plain(self, layout: Layout, reader: Reader) -> tuple[Answer, dict[str, CatalogueRow]]:
+    def _plain(self, layout: Layout, reader: Reader) -> tuple[Answer, Mapping[str, CatalogueRow]]:
         """The feed from the snapshot alone."""
         server, user = self._server, reader.features()
         answer = server.made(layout, "", None, reader.locale or layout.locale, user, server.plain(layout, (), user))

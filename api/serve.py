@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from enum import Enum
 from http import HTTPStatus
@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import redis
 from fastapi import APIRouter, Query, Request, Response
+from redis.asyncio.connection import async_timeout as timeout  # of asyncio, or its backport
 
 from api import resolve
 from api.answer import Answer, Block
@@ -26,11 +27,13 @@ from api.problems import Problem
 from api.render import render_html, render_json, render_text
 from api.served import Served
 from api.settle import Settling
+from api.shelf import Shelves
 from api.snapshot import Snapshot
 from api.telling import Telling
 from dataflows.events import to_rfc3339
 
-NOTHING: Final = CatalogueRow()
+RESERVE: Final = 0.01
+"""Seconds of the deadline that are left for making a mail out of what is there."""
 LEAST_SECONDS: Final = 0.005
 """In which an answer that was made just in time may still be kept."""
 
@@ -84,6 +87,7 @@ class BlockServer:
         self._now = now
         self.breaker = Breaker(monotonic)
         self.settling = Settling(decisions, telling, layouts, self.seconds)
+        self.shelves = Shelves(features, snapshot, monotonic)
         self.capped = any(plan.frequency_cap for layout in layouts.values() for plan in layout.blocks)
 
     async def answer(
@@ -93,7 +97,7 @@ class BlockServer:
         if plain:
             DEGRADED.labels("rate").inc()
         give_up_at = asyncio.get_running_loop().time() + self.deadline
-        read = None if plain else await self._personal(layout, user_id, send_id or None, excluded)
+        read = None if plain else await self._personal(layout, user_id, send_id or None, excluded, give_up_at)
         if read is None:
             blocks = self.plain(layout, excluded)
             made = self.made(layout, user_id, send_id or None, layout.locale, UserFeatures(), blocks)
@@ -130,14 +134,15 @@ class BlockServer:
         return Answer(layout.name, user_id, send_id, generated, known_as_of, blocks, locale, user.stale)
 
     async def _personal(
-        self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]
+        self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str], give_up_at: float
     ) -> _Read | None:
         """The answer with everything that is known; None if it could not be read in time."""
         if not self.breaker.allows():
             DEGRADED.labels("breaker").inc()
             return None
         try:
-            read = await asyncio.wait_for(self._read(layout, user_id, send_id, excluded), self.deadline)
+            async with timeout(self.deadline):
+                read = await self._read(layout, user_id, send_id, excluded, give_up_at)
         except asyncio.TimeoutError:
             DEGRADED.labels("deadline").inc()
         except (redis.RedisError, OSError):
@@ -148,8 +153,10 @@ class BlockServer:
         self.breaker.failed()
         return None
 
-    async def _read(self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]) -> _Read:
-        seconds, snapshot = self.seconds(), self.snapshot
+    async def _read(
+        self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str], give_up_at: float
+    ) -> _Read:
+        seconds = self.seconds()
         before = None
         if send_id:
             looking = self.settling.found([user_id], send_id, layout.name)
@@ -159,20 +166,30 @@ class BlockServer:
             user = await self.features.user(user_id)
         if before and may_see(user, before):
             return _Read(before, found=True)
-        wanted = resolve.wanted(layout, user)
-        scopes, neighbours, served = await asyncio.gather(
-            self.features.scopes(wanted.scopes),
-            self.features.neighbours(wanted.seeds),
-            self.before(layout, [user_id], send_id, seconds),
-        )
-        earlier = served.get(user_id, {})
-        known = Known(user, scopes, neighbours, snapshot.fallback, snapshot.lately, seconds, earlier)
-        mail = resolve.prepare(layout, known, excluded)
-        rows = await self.features.catalogue(resolve.items_wanted(mail))
-        read = {item_id: row for item_id, row in rows.items() if row != NOTHING}  # else the store was emptied
-        blocks = resolve.fill(mail, {**snapshot.catalogue, **read})
+        served = await self.before(layout, [user_id], send_id, seconds)
+        mail, rows = await self._prepared(layout, user, served.get(user_id, {}), excluded, give_up_at)
+        blocks = resolve.fill(mail, rows)
         answer = self.made(layout, user_id, send_id, mail.locale, user, blocks)
         return _Read(answer, instead=before is not None)
+
+    async def _prepared(
+        self,
+        layout: Layout,
+        user: UserFeatures,
+        served: Mapping[str, Sequence[int]],
+        excluded: Collection[str],
+        give_up_at: float,
+    ) -> tuple[resolve.Mail, Mapping[str, CatalogueRow]]:
+        """The mail of somebody whose features were read in time, and the rows to fill it from.
+
+        What else would have to be read has the rest of the deadline but for a reserve; then what was read for mails
+        before serves, so that a store that grows slow in the middle costs no personal mail.
+        """
+        shelf, wanted = self.shelves.current(), resolve.wanted(layout, user)
+        await _read_or_skip(shelf.put_lists(wanted.scopes, wanted.seeds), give_up_at)
+        mail = shelf.mail(layout, user, served, excluded, self.seconds())
+        await _read_or_skip(shelf.put_rows(resolve.items_wanted(mail)), give_up_at)
+        return mail, shelf.rows
 
     async def before(
         self, layout: Layout, user_ids: Collection[str], send_id: str | None, now: int
@@ -204,6 +221,16 @@ class BlockServer:
         """The blocks from the snapshot alone."""
         known = Known(user, {}, {}, self.snapshot.fallback, now=self.seconds())
         return resolve.fill(resolve.prepare(layout, known, excluded), self.snapshot.catalogue)
+
+
+async def _read_or_skip(reading: Coroutine[Any, Any, None], give_up_at: float) -> None:
+    """Let something be read until shortly before the deadline, or go on without."""
+    left = give_up_at - RESERVE - asyncio.get_running_loop().time()
+    try:
+        async with timeout(max(0.001, left)):
+            await reading
+    except (redis.RedisError, OSError, asyncio.TimeoutError):
+        DEGRADED.labels("skipped").inc()
 
 
 def may_see(user: UserFeatures, before: Answer) -> bool:

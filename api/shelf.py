@@ -1,11 +1,13 @@
 """A shelf: what many mails need alike (what is popular, what goes with what, catalogue rows), read once for all.
 
-What lies on it is cleared away after a moment, so that a mail that is made later sees what changed.
+A shelf is left behind after a moment, so that a mail that is made later sees what changed; what lies on the one before
+is what there is while the online store does not answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Final
@@ -16,10 +18,10 @@ from api.known import CatalogueRow, Known, Neighbour, ScopeFeatures, UserFeature
 from api.plans import Layout
 from api.snapshot import Snapshot
 
-FRESH: Final = 2.0
+FRESH: Final = 1.0
 """Seconds after which everything is read anew."""
 MOST_ROWS: Final = 20_000
-"""How many catalogue rows lie on it at most; then it is cleared."""
+"""How many catalogue rows lie on it at most; then a new one is begun."""
 MADE_AT_ONCE: Final = 8
 """Mails made before other requests have their turn."""
 NOTHING: Final = CatalogueRow()
@@ -31,25 +33,26 @@ class Shelf:
     Args:
         features: the reader of the online store.
         snapshot: what answers where the store knows nothing.
-        monotonic: a clock, in seconds.
+        since: when it was begun, by a clock in seconds.
+        before: the shelf that it takes the place of, whose rows serve where the store does not answer.
     """
 
-    def __init__(self, features: OnlineFeatures, snapshot: Snapshot, monotonic: Callable[[], float]) -> None:
-        self._features, self._snapshot, self._monotonic = features, snapshot, monotonic
-        self._clear()
-
-    def _clear(self) -> None:
+    def __init__(self, features: OnlineFeatures, snapshot: Snapshot, since: float, before: Shelf | None = None) -> None:
+        self._features, self._since = features, since
         self.scopes: dict[str, ScopeFeatures] = {}
         self.neighbours: dict[str, list[Neighbour]] = {}
-        self.catalogue: dict[str, CatalogueRow] = dict(self._snapshot.catalogue)
-        self.fallback, self.lately = self._snapshot.fallback, self._snapshot.lately
+        self._rows: dict[str, CatalogueRow] = {}
+        self._remembered = snapshot.catalogue
+        self.catalogue: Mapping[str, CatalogueRow] = ChainMap(self._rows, self._remembered)
+        self.fallback, self.lately = snapshot.fallback, snapshot.lately
         self._read: set[str] = set()
-        self._since = self._monotonic()
+        self._before = before
+        if before is not None:
+            before._before = None
 
-    def tidy(self) -> None:
-        """Clear it if it is old or full; between chunks of mails, so that none sees two states of it."""
-        if self._monotonic() - self._since > FRESH or len(self._read) > MOST_ROWS or len(self.neighbours) > MOST_ROWS:
-            self._clear()
+    def is_spent(self, now: float) -> bool:
+        """Whether it is old or full."""
+        return now - self._since > FRESH or len(self._read) > MOST_ROWS or len(self.neighbours) > MOST_ROWS
 
     async def put_lists(self, scopes: Iterable[str], seeds: Iterable[str]) -> None:
         """Read what is popular and what goes with what, as far as it is not there.
@@ -71,7 +74,7 @@ class Shelf:
         """
         new = set(item_ids) - self._read
         rows = await self._features.catalogue(new)
-        self.catalogue.update((item_id, row) for item_id, row in rows.items() if row != NOTHING)
+        self._rows.update((item_id, row) for item_id, row in rows.items() if row != NOTHING)
         self._read |= new
 
     async def prepared(
@@ -108,3 +111,56 @@ class Shelf:
                 await asyncio.sleep(0)
         await self.put_rows(chain.from_iterable(resolve.items_wanted(mail) for mail in mails.values()))
         return mails
+
+    def mail(
+        self,
+        layout: Layout,
+        user: UserFeatures,
+        served: Mapping[str, Sequence[int]],
+        excluded: Collection[str],
+        now: int,
+    ) -> resolve.Mail:
+        """The mail of a user by the lists that lie here, else on the shelf before; what is on neither is unknown.
+
+        Args:
+            layout: of the mail.
+            user: what is known of them.
+            served: what went into earlier mails to them.
+            excluded: items that the caller leaves out.
+            now: seconds since 1970.
+        """
+        wanted, before = resolve.wanted(layout, user), self._before
+        lists: Mapping[str, ScopeFeatures] = self.scopes
+        near: Mapping[str, list[Neighbour]] = self.neighbours
+        if before is not None:
+            lists = ChainMap(self.scopes, before.scopes)
+            near = ChainMap(self.neighbours, before.neighbours)
+        scopes = {name: lists[name] for name in wanted.scopes if name in lists}
+        known = Known(user, scopes, near, self.fallback, self.lately, now, served)
+        return resolve.prepare(layout, known, excluded)
+
+    @property
+    def rows(self) -> Mapping[str, CatalogueRow]:
+        """The rows that lie here, else on the shelf before, else what the snapshot has."""
+        return self.catalogue if self._before is None else ChainMap(self._rows, self._before._rows, self._remembered)
+
+
+class Shelves:
+    """The shelf of the moment.
+
+    Args:
+        features: the reader of the online store.
+        snapshot: what answers where the store knows nothing.
+        monotonic: a clock, in seconds.
+    """
+
+    def __init__(self, features: OnlineFeatures, snapshot: Snapshot, monotonic: Callable[[], float]) -> None:
+        self._features, self._snapshot, self._monotonic = features, snapshot, monotonic
+        self._shelf = Shelf(features, snapshot, monotonic())
+
+    def current(self) -> Shelf:
+        """The shelf for mails that are begun now; who keeps it sees one state of it to the end."""
+        now = self._monotonic()
+        if self._shelf.is_spent(now):
+            self._shelf = Shelf(self._features, self._snapshot, now, self._shelf)
+        return self._shelf

@@ -15,6 +15,7 @@ from api.breaker import FAILURES, PAUSE
 from api.decisions import is_personal
 from api.known import CatalogueRow, ScopeFeatures, UserFeatures
 from api.plans import BlockPlan, FrequencyCap, Layout
+from api.shelf import FRESH
 from api.snapshot import Snapshot, refresh
 from tests.unit.api.shop import (
     CATALOGUE,
@@ -153,10 +154,9 @@ class TestDegraded:
     """Without the online store a mail is less personal, and that is all."""
 
     @pytest.mark.parametrize("failure", FAILURES_OF_REDIS, ids=repr)
-    @pytest.mark.parametrize("reading", READINGS)
-    def test_a_failure_at_any_reading(self, reading: str, failure: Exception | None) -> None:
+    def test_a_failure_at_the_reading_of_a_user(self, failure: Exception | None) -> None:
         shop = Shop(deadline=30 if failure else 0.001)
-        shop.store.failing[reading] = failure
+        shop.store.failing["user"] = failure
         reason = "store" if failure else "deadline"
         before = counted("inlay_degraded_answers_total", reason=reason)
         mail = shop.mail()
@@ -165,6 +165,30 @@ class TestDegraded:
         assert [block["title"] for block in drawn(mail)] == ["Worth a look", "You might like", "Trending now"]
         assert items(mail) == [["p02", "p03", "p04", "p05"], ["p06", "p07", "p08", "p09"], ["p00", "p01"]]
         assert counted("inlay_degraded_answers_total", reason=reason) == before + 1
+
+    @pytest.mark.parametrize("failure", FAILURES_OF_REDIS, ids=repr)
+    @pytest.mark.parametrize("reading", READINGS[1:])
+    def test_a_failure_at_any_other_reading_leaves_the_mail_personal(
+        self, reading: str, failure: Exception | None
+    ) -> None:
+        shop = Shop(deadline=30 if failure else 0.03)
+        shop.store.failing[reading] = failure
+        before = counted("inlay_degraded_answers_total", reason="skipped")
+        mail = shop.mail()
+        assert mail["features_as_of"] is not None
+        assert sources(mail)[0] == "personal"
+        assert items(mail)[0] == ["p05", "p06", "p07", "p08"]  # whose rows are remembered
+        assert sum(map(len, items(mail))) >= 9  # all that may be shown of what is remembered
+        assert counted("inlay_degraded_answers_total", reason="skipped") == before + 1
+
+    def test_what_was_read_for_mails_before_serves_where_a_reading_fails(self, shop: Shop) -> None:
+        shop.store.rows["p15"] = replace(CATALOGUE["p15"], title="Of the shelf")
+        whole = items(shop.mail())
+        shop.clock += FRESH + 0.1  # so that all would be read anew
+        for reading in READINGS[1:]:
+            shop.store.failing[reading] = redis.ConnectionError("refused")
+        assert items(shop.mail()) == whole
+        assert drawn(shop.mail())[1]["items"][0]["title"] == "Of the shelf"
 
     @pytest.mark.parametrize("layout", ["abandoned_cart", "post_purchase", "weekly", "welcome"])
     @pytest.mark.parametrize("format_", ["json", "html", "text"])
@@ -211,10 +235,10 @@ class TestDegraded:
         assert counted("inlay_degraded_answers_total", reason="breaker") == before + 5
 
     def test_it_heals_within_the_pause_of_the_breaker(self, shop: Shop) -> None:
-        shop.store.failing["catalogue"] = redis.ConnectionError("refused")
+        shop.store.failing["user"] = redis.ConnectionError("refused")
         for _ in range(FAILURES):
             shop.mail()
-        del shop.store.failing["catalogue"]
+        del shop.store.failing["user"]
         assert sources(shop.mail()) == ["static"] * 3
         shop.clock += PAUSE
         for _ in range(3):
