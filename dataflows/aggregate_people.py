@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from dataflows.aggregate import DueSet
 from dataflows.aggregates.merging import whole
@@ -23,6 +23,8 @@ Tell: TypeAlias = Callable[[str, Iterable[Derived]], list[Command]]
 """What makes the commands that tell of a user what followed from the events."""
 Touched: TypeAlias = tuple[str, User, int]
 """A user's id and state, and the time of the newest event that was applied just now; 0 if none was."""
+NOTHING: Final = -(2**63)
+"""In the place of that time until an event is applied."""
 
 
 class Partition(NamedTuple):
@@ -105,27 +107,33 @@ class FoldPeople:
         self, placed: Mapping[str, list[Placed]], facts: Mapping[str, Fact], outcomes: Counter[Outcome], now: int
     ) -> Iterator[Touched]:
         """Apply events, the users one by one as they are asked for; gives those who changed, and counts outcomes."""
-        counted, history, identities = self._counted, self._history, self._identities
+        counted, history, identities, applied = self._counted, self._history, self._identities, 0
         for key, user in self._users.load(placed).items():
-            newest: int | None = None
+            newest = NOTHING
+            done = counted if history else user.offset
             for offset, event in placed[key]:
-                outcome: Outcome = "applied"
-                if offset > (counted if history else user.offset):
-                    at = event.at
-                    if not history:
-                        user.offset = offset
-                    outcome = user.apply(event, facts, at if history else now)
-                    if outcome == "applied":
-                        if newest is None or at > newest:
-                            newest = at
-                        if (event.anonymous_id is not None or event.type == "identify") and not is_machine(event):
-                            identities.note(key, user, event, facts)
-                if offset > counted:
+                if offset <= done:
+                    applied += offset > counted
+                    continue
+                at: int = event.occurred_at  # type: ignore[assignment]  # settled when the event was made
+                if not history:
+                    done = user.offset = offset
+                outcome = user.apply(event, facts, at if history else now)
+                if outcome == "applied":
+                    if at > newest:
+                        newest = at
+                    if (event.anonymous_id is not None or event.type == "identify") and not is_machine(event):
+                        identities.note(key, user, event, facts)
+                    if offset > counted:
+                        applied += 1
+                elif offset > counted:
                     outcomes[outcome] += 1
-            if newest is not None:
+            if newest != NOTHING:
                 if user.identity is not None:
                     identities.changed(key, user)
                 yield key, user, newest
+        if applied:
+            outcomes["applied"] += applied
 
     def expire(self, now: int) -> list[Aggregated]:
         """What other partitions tell, and what time changed for the users who were due; some of them are forgotten."""
@@ -201,7 +209,7 @@ class FoldPeople:
 
     def _passed(self, user: User, person: User, now: int) -> tuple[list[Derived], int | None]:
         """What follows from the user's sessions and cart, and when time brings more."""
-        sessions, identity, updated_at = user.sessions, user.identity, person.cart.updated_at
+        sessions, identity, updated_at = user.sessions, user.identity, person.cart_changed_at
         if identity is not None:
             # The cart is the person's, whatever id filled or bought it, and is told of under one id only.
             sessions.settle(person.last.get("last_purchase_at", 0))

@@ -13,7 +13,8 @@ the same suite that are about nothing else.
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from dataflows.held import LEAST_BROKEN, Ceiling
@@ -76,9 +77,9 @@ class Gate:
         aside: set[int] = set()
         for (entity, timed), placed in places.items():
             verdict = self._verdicts[timed][entity]
-            records: list[Mapping[str, Any]] = [_record(row) for _, row in placed]
-            broken = verdict.broken(records)
-            why = self._too_many(entity, broken, placed) or verdict.table(records)
+            with _keyed([row for _, row in placed]) as records:
+                broken = verdict.broken(records)
+                why = self._too_many(entity, broken, placed) or verdict.table(records)
             if why:
                 self._ceiling.hold(f"rows of {entity}", len(placed), why, where=WHERE)
                 for batch, row in placed:
@@ -115,5 +116,14 @@ class Gate:
         return f"{len(news):,} of {len(placed):,} rows break a rule of their suite, most of them {most}"
 
 
-def _record(row: Row) -> dict[str, Any]:
-    return {"key": row.key, **row.values}
+@contextmanager
+def _keyed(rows: Sequence[Row]) -> Iterator[list[Mapping[str, Any]]]:
+    """The features of rows with their keys among them, for that long: copies would cost as much as the judging."""
+    records = [row.values for row in rows]
+    try:
+        for row, record in zip(rows, records, strict=True):
+            record["key"] = row.key
+        yield [*records]
+    finally:
+        for record in records:
+            record.pop("key", None)

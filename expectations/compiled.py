@@ -129,11 +129,12 @@ def _runs(column_list: list[str], runs: list[int], ignore_row_if: str = ALL_MISS
 def _in_sets(column_list: list[str], value_sets: list[list[Any]], ignore_row_if: str = ALL_MISSING) -> Look:
     allowed = [frozenset(each) for each in value_sets]
     pick = itemgetter(*column_list)
+    picks = [itemgetter(column) for column in column_list]
 
     def look(rows: Rows) -> Any:
-        picked = [pick(row) for row in rows]
-        if all(set(column) <= names for column, names in zip(zip(*picked, strict=True), allowed, strict=True)):
+        if all(set(map(each, rows)) <= names for each, names in zip(picks, allowed, strict=True)):
             return True
+        picked = [pick(row) for row in rows]
         kept = np.array([all(v in names for v, names in zip(each, allowed, strict=True)) for each in picked])
         return kept | _ignored(np.array([_missing(each) for each in picked]), ignore_row_if)
 

@@ -75,6 +75,7 @@ def read_stamp(raw: bytes) -> int:
     return int(stamp.seconds) * SECOND + int(stamp.nanos) // 1000
 
 
+MOST_WORDS: Final = 256
 NOTHING: Final = b"$0\r\n\r\n"
 _LENGTHS: Final = tuple(b"$%d\r\n" % length for length in range(1024))
 
@@ -96,11 +97,33 @@ class _Counts(dict[int, bytes]):
         return self._field + bulk(self._encode(number))
 
 
+class _Words(dict[str, bytes]):
+    """The parts of one feature's texts: of those that were met first, since most features know a few words only."""
+
+    def __init__(self, column: Column) -> None:
+        super().__init__()
+        self._field, self._encode = bulk(column.field), column.encode
+
+    def __missing__(self, text: str) -> bytes:
+        part = self._field + bulk(self._encode(text))
+        if len(self) < MOST_WORDS:
+            self[text] = part
+        return part
+
+
 def _part(column: Column) -> Encode:
     """What makes `field value`, as Redis reads them, from a value of the column."""
     if column.kind == "int64_val":
         return _Counts(column).__getitem__
+    if column.kind == "string_val":
+        return _Words(column).__getitem__
     field, encode = bulk(column.field), column.encode
+    if column.kind == "double_val":
+        head = field + b"$9\r\n"  # a tag and eight bytes
+        return lambda value: head + encode(value) + b"\r\n"
+    if column.kind.endswith("_list_val"):
+        empty = field + bulk(encode([]))
+        return lambda value: field + bulk(encode(value)) if value else empty
     return lambda value: field + bulk(encode(value))
 
 

@@ -75,29 +75,23 @@ class Cart:
             return [numbers]
         return [numbers, list(map(len, self.changes.values())), list(map(_packed_quantity, quantities))]
 
-    @classmethod
-    def read(cls, packed: list[Any], source: Reader) -> Cart:
-        """The cart that `write` gave."""
+    def read(self, packed: list[Any], source: Reader) -> None:
+        """Take in what `write` gave."""
         numbers, *rest = packed
         ones = [1] * len(numbers)
         lengths, quantities = rest or (ones, ones)
         times = source.times(len(quantities))
         changes = zip(times, [EVERYTHING if by is None else float(by) for by in quantities], strict=True)
-        cart = cls()
-        cart.changes = {
+        self.changes = {
             source.ids[number]: list(islice(changes, length)) for number, length in zip(numbers, lengths, strict=True)
         }
-        (cart.updated_at,) = source.times(1)
-        return cart
+        (self.updated_at,) = source.times(1)
 
-    @classmethod
-    def unpack(cls, packed: dict[str, list[tuple[int, float | None]]], updated_at: int | None) -> Cart:
-        """The cart that was stored before `write`."""
-        cart = cls()
-        cart.updated_at = updated_at
+    def unpack(self, packed: dict[str, list[tuple[int, float | None]]], updated_at: int | None) -> None:
+        """Take in what was stored before `write`."""
+        self.updated_at = updated_at
         for item_id, changes in packed.items():
-            cart.changes[item_id] = [(at, EVERYTHING if by is None else by) for at, by in changes]
-        return cart
+            self.changes[item_id] = [(at, EVERYTHING if by is None else by) for at, by in changes]
 
 
 def _packed_quantity(by: float) -> float | int | None:

@@ -11,10 +11,10 @@ from dataflows.aggregates.orders import MONEY, Orders
 from dataflows.aggregates.population import Standing
 from dataflows.aggregates.recency import Kept, Recent, taste
 from dataflows.aggregates.seen import SeenByUser, hash_id
-from dataflows.aggregates.sessions import PROLONGING, Sessions
+from dataflows.aggregates.sessions import Sessions
 from dataflows.aggregates.stored import pack_user, unpack_user
 from dataflows.aggregates.tiles import HORIZON, USER_LEVELS, Tiles, is_late
-from dataflows.events import DAY, SECOND, TIMELESS, Event, Outcome
+from dataflows.events import DAY, EVENT_TYPES, SECOND, TIMELESS, Event, Outcome
 from dataflows.machines import MACHINE_MADE, is_machine
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ MOMENTS: Final = (*LAST.values(), "first_seen_at")
 PROFILE: Final = (*TRAITS, *CONSENTS)
 ONCE_KNOWN: Final = frozenset((*MOMENTS, *PROFILE, "cart_updated_at", "rfm_recency", "rfm_frequency", "rfm_monetary"))
 """Features that, once they have a value, have one for good; until then there is nothing to be written."""
-NOBODY: Final[Mapping[str, Any]] = {
+NOBODY: Final[dict[str, Any]] = {
     **dict.fromkeys(NUMBERS, 0), "spend_30d": 0.0, "spend_90d": 0.0,
     **dict.fromkeys(MOMENTS), "recent_items": [], "recent_at": [], "cart_items": [], "cart_updated_at": None,
     "wishlist_items": [], "purchased_items": [], "top_categories": [], "top_category_weights": [],
@@ -74,8 +74,8 @@ class User:
     """
 
     __slots__ = (
-        "bought", "cart", "identity", "last", "offset", "orders", "profile", "recent", "row_at", "seen",
-        "sessions", "standing", "tiles", "wishes",
+        "_bought", "_cart", "_orders", "_wishes", "identity", "last", "offset", "profile", "recent", "row_at", "seen",
+        "sessions", "standing", "tiles",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -83,28 +83,67 @@ class User:
         self.row_at = 0
         self.seen = SeenByUser()
         self.tiles = Tiles(USER_LEVELS, len(KINDS))
-        self.orders = Orders()
         self.recent = Recent()
-        self.cart = Cart()
-        self.wishes = Kept(WISHES)
-        self.bought = Kept(BOUGHT)
         self.last: dict[str, int] = {}
         self.profile: dict[str, tuple[int, Any]] = {}
         self.sessions = Sessions()
         self.standing: Standing | None = None
         self.identity: Identity | None = None
+        # Most users only look around: these four are made when something goes in.
+        self._orders: Orders | None = None
+        self._cart: Cart | None = None
+        self._wishes: Kept | None = None
+        self._bought: Kept | None = None
+
+    @property
+    def orders(self) -> Orders:
+        """What was spent."""
+        if self._orders is None:
+            self._orders = Orders()
+        return self._orders
+
+    @property
+    def cart(self) -> Cart:
+        """What was put into the cart and taken out."""
+        if self._cart is None:
+            self._cart = Cart()
+        return self._cart
+
+    @property
+    def wishes(self) -> Kept:
+        """What is wished for."""
+        if self._wishes is None:
+            self._wishes = Kept(WISHES)
+        return self._wishes
+
+    @property
+    def bought(self) -> Kept:
+        """What was bought and not sent back."""
+        if self._bought is None:
+            self._bought = Kept(BOUGHT)
+        return self._bought
+
+    @property
+    def parts(self) -> tuple[Orders | None, Cart | None, Kept | None, Kept | None]:
+        """Orders, cart, wish list and what was bought, as far as anything ever went in."""
+        return self._orders, self._cart, self._wishes, self._bought
+
+    @property
+    def cart_changed_at(self) -> int | None:
+        """The newest change of the cart, in microseconds; None if there was none."""
+        return None if self._cart is None else self._cart.updated_at
 
     def apply(self, event: Event, facts: Mapping[str, Fact], now: int) -> Outcome:
         """Fold one event in, and say what became of it. Repeats and events older than every window change nothing."""
-        at, kind = event.at, event.type
+        at: int = event.occurred_at  # type: ignore[assignment]  # settled when the event was made
+        kind = event.type
         if at < now - LATE and is_late(at, now) and kind not in TIMELESS:
             return "late"
         if not self.seen.add(event.event_id):
             return "duplicate"
         if kind in MACHINE_MADE and is_machine(event):
             return "applied"  # it is one event more, and counts for nobody
-        if kind in PROLONGING:
-            self.sessions.observe(event, at)
+        self.sessions.observe(event, at)
         self._take(event, kind, at, facts, now)
         return "applied"
 
@@ -114,25 +153,31 @@ class User:
             self._take(entry, entry.type, entry.at, entry.facts, now)
 
     def _take(self, event: Told, kind: str, at: int, facts: Mapping[str, Fact], now: int) -> None:
-        if at < self.last.setdefault("first_seen_at", at):
-            self.last["first_seen_at"] = at
+        last = self.last
+        if at < last.setdefault("first_seen_at", at):
+            last["first_seen_at"] = at
         if event.country:
             self._learn("country", event.country, at)
-        if (counted := COUNTED.get(kind)) is not None:
+        counted, moment, fold = _EFFECTS[kind]
+        if counted is not None:
             self.tiles.count(counted, at, now)
-            if moment := LAST.get(kind):
-                self.last[moment] = max(at, self.last.get(moment, at))
-        if fold := _FOLDS.get(kind):
+            if moment is not None and at > last.get(moment, 0):
+                last[moment] = at
+        if fold is not None:
             fold(self, event, at, facts)
 
     def merge(self, other: User) -> None:
         """Take in all that another user did; what each has seen, and is to others, stays its own."""
         self.tiles.merge(other.tiles)
-        self.orders.merge(other.orders)
         self.recent.merge(other.recent)
-        self.cart.merge(other.cart)
-        self.wishes.merge(other.wishes)
-        self.bought.merge(other.bought)
+        if other._orders is not None:
+            self.orders.merge(other._orders)
+        if other._cart is not None:
+            self.cart.merge(other._cart)
+        if other._wishes is not None:
+            self.wishes.merge(other._wishes)
+        if other._bought is not None:
+            self.bought.merge(other._bought)
         for name, at in other.last.items():
             self.last[name] = (min if name == "first_seen_at" else max)(at, self.last.get(name, at))
         for name, (at, value) in other.profile.items():
@@ -140,7 +185,7 @@ class User:
 
     def row(self, now: int) -> tuple[dict[str, Any], int | None]:
         """Every feature of the user at `now`, and when the next number will change by itself."""
-        values = dict(NOBODY)
+        values = NOBODY.copy()
         due = self._fill_in(values, now)
         for moment, at in self.last.items():
             values[moment] = at // SECOND
@@ -149,13 +194,14 @@ class User:
             values["recent_items"] = [item_id for item_id, _ in newest]
             values["recent_at"] = [seen.at // SECOND for _, seen in newest]
             values["top_categories"], values["top_category_weights"], values["typical_price"] = taste(newest)
-        if self.cart.updated_at is not None:
-            values["cart_items"] = self.cart.items()
-            values["cart_updated_at"] = self.cart.updated_at // SECOND
-        if self.wishes.entries:
-            values["wishlist_items"] = self.wishes.newest()
-        if self.bought.entries:
-            values["purchased_items"] = self.bought.newest(without=self.orders.refunded())
+        _, cart, wishes, bought = self.parts
+        if cart is not None and cart.updated_at is not None:
+            values["cart_items"] = cart.items()
+            values["cart_updated_at"] = cart.updated_at // SECOND
+        if wishes is not None:
+            values["wishlist_items"] = wishes.newest()
+        if bought is not None:
+            values["purchased_items"] = bought.newest(without=self.orders.refunded())
         for name, (_, value) in self.profile.items():
             values[name] = value
         return values, due
@@ -171,8 +217,8 @@ class User:
         for window, totals in counts.items():
             if any(totals):
                 values.update(zip(NAMES[window], totals, strict=True))
-        orders = self.orders
-        if orders.entries:
+        orders = self._orders
+        if orders is not None and orders.entries:
             values["spend_30d"] = orders.spend(now, 30)
             values["spend_90d"] = orders.spend(now, 90)
             values["orders_90d"] = orders.count(now, 90)
@@ -303,3 +349,6 @@ _FOLDS: Final = {
     "email_complaint": _withdraw,
     "email_unsubscribe": _withdraw,
 }
+
+_EFFECTS: Final = {kind: (COUNTED.get(kind), LAST.get(kind), _FOLDS.get(kind)) for kind in EVENT_TYPES}
+"""By type of event: as which kind it is counted, which moment it is the newest of, and what else it does."""

@@ -8,7 +8,7 @@ A country counts by day: its score on day d is the sum over days t of weight(t) 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from heapq import nlargest
 from math import inf, log2
 from typing import Any, Final
@@ -26,7 +26,7 @@ ALL_BOUGHT: Final = (1 << BOUGHT_BITS) - 1
 """A country counts one number an item and day: the weights of its events, and below them how many were purchases."""
 
 
-def trend(hours: Iterable[tuple[int, list[int]]], now: int) -> float:
+def trend(hours: Iterable[tuple[int, Sequence[int]]], now: int) -> float:
     """The decayed score of an item at `now` from its hourly tiles, oldest first."""
     current = now // HOUR
     score = 0.0

@@ -47,7 +47,7 @@ class Recent:
 
     def touch(self, item_id: str, at: int, price: float | None, category: str | None) -> None:
         """An item was looked at."""
-        seen = Seen(at, UNKNOWN_PRICE if price is None else price, category or "")
+        seen = _seen((at, UNKNOWN_PRICE if price is None else price, category or ""))
         before = self.entries.get(item_id)
         if before is None or seen > before:
             self.entries[item_id] = seen
@@ -63,8 +63,9 @@ class Recent:
 
     def newest(self) -> list[tuple[str, Seen]]:
         """The items newest first; items of one moment by their id."""
-        ordered = sorted(self.entries.items(), key=_newest_first)
-        return ordered[:RECENT]
+        if len(self.entries) == 1:
+            return list(self.entries.items())
+        return sorted(self.entries.items(), key=_newest_first)[:RECENT]
 
     def write(self, to: Writer) -> list[Any] | None:
         """What is stored; ids and times go to where all parts have theirs, of which this one has to be the first."""
@@ -74,6 +75,10 @@ class Recent:
         if len(entries) > RECENT:
             entries = dict(self.newest())
         to.ids.update(zip(entries, range(RECENT), strict=False))
+        if len(entries) == 1:
+            ((at, price, category),) = entries.values()
+            to.times.append(at)
+            return [_packed_prices((price,)), [category]]
         times, prices, categories = zip(*entries.values(), strict=True)
         to.times += times
         table = list(dict.fromkeys(categories))
@@ -142,21 +147,25 @@ def taste(newest: list[tuple[str, Seen]]) -> Taste:
     A category's share is the sum of 2^(-age / 7 days) over its items, age counted from the newest item so that the
     same events give the same shares at any time; the typical price is the median of the known prices.
     """
-    if not newest:
-        return Taste([], [], None)
     shares: dict[str, float] = {}
-    for _, seen in newest:
-        if seen.category:
-            weight = 2.0 ** (-(newest[0][1].at - seen.at) / TASTE_HALF_LIFE)
-            shares[seen.category] = shares.get(seen.category, 0.0) + weight
+    prices: list[float] = []
+    last = newest[0][1].at if newest else 0
+    for _, (at, price, category) in newest:
+        if category:
+            shares[category] = shares.get(category, 0.0) + 2.0 ** ((at - last) / TASTE_HALF_LIFE)
+        if price >= 0:
+            prices.append(price)
+    typical = round(median(prices) if len(prices) > 1 else prices[0], 4) if prices else None
+    if len(shares) == 1:
+        return Taste(list(shares), [1.0], typical)
     whole = sum(shares.values())
-    best = sorted(shares.items(), key=lambda share: (-share[1], share[0]))[:TOP_CATEGORIES]
-    prices = [seen.price for _, seen in newest if seen.price >= 0]
-    return Taste(
-        [category for category, _ in best],
-        [round(weight / whole, 6) for _, weight in best],
-        round(median(prices), 4) if prices else None,
-    )
+    best = sorted(shares.items(), key=_largest_first)[:TOP_CATEGORIES]
+    return Taste([category for category, _ in best], [round(weight / whole, 6) for _, weight in best], typical)
+
+
+def _largest_first(share: tuple[str, float]) -> tuple[float, str]:
+    category, weight = share
+    return -weight, category
 
 
 class Kept:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from dataflows.aggregates.baskets import Cart
 from dataflows.aggregates.identity import Identity
 from dataflows.aggregates.packing import SECOND, Reader, Writer, pack_ids, pack_times, unpack_ids, unpack_times
 from dataflows.aggregates.population import Standing
 from dataflows.aggregates.recency import Recent
 from dataflows.aggregates.seen import SeenByUser
 from dataflows.aggregates.sessions import Sessions
+from dataflows.aggregates.tiles import USER_LEVELS, Tiles
 from dataflows.aggregates.versions import unpack_any
 
 if TYPE_CHECKING:
@@ -47,20 +47,25 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 def pack_user(user: User) -> bytes:
     """The state as bytes: msgpack, the version first."""
     to, row_at, last, identity = Writer(), user.row_at, user.last, user.identity
-    parts = [  # times are read in the order in which they are written here
-        user.recent.write(to), user.tiles.write(row_at), user.sessions.write(to), user.cart.write(to),
-        _written_profile(user.profile, to), user.standing, user.bought.write(to), user.orders.entries or None,
-        user.wishes.write(to), identity and identity.pack(),
+    orders, cart, wishes, bought = user.parts
+    parts: list[Any] = [  # times are read in the order in which they are written here
+        user.recent.write(to), user.tiles.write(row_at), user.sessions.write(to), cart and cart.write(to),
+        _written_profile(user.profile, to), user.standing, bought and bought.write(to),
+        orders and (orders.entries or None), wishes and wishes.write(to), identity and identity.pack(),
     ]  # fmt: skip
     while parts and parts[-1] is None:
         parts.pop()
-    moments = [place for place, name in enumerate(MOMENTS) if name in last]
-    to.times += [last[MOMENTS[place]] for place in moments]
+    times, moments = to.times, []
+    for place, name in enumerate(MOMENTS):
+        if name in last:
+            moments.append(place)
+            times.append(last[name])
     first = last.get(FIRST)
-    base = _whole_second(max(row_at, max(to.times, default=0), first or 0))
+    newest = max(times, default=0) if first is None else max(first, *times)
+    base = _whole_second(max(row_at, newest))
     return _encode((
         VERSION, user.offset, row_at, user.seen.pack(), base - _whole_second(row_at),
-        None if first is None else base - first, *pack_times(to.times, base), moments, pack_ids(list(to.ids)), *parts,
+        None if first is None else base - first, *pack_times(times, base), moments, pack_ids(list(to.ids)), *parts,
     ))  # fmt: skip
 
 
@@ -93,7 +98,7 @@ def unpack_user(packed: bytes, user: User) -> None:
     if sessions is not None:
         user.sessions = Sessions.read(sessions, source)
     if cart:
-        user.cart = Cart.read(cart, source)
+        user.cart.read(cart, source)
     if profile:
         user.profile = _read_profile(profile, source)
     if standing:
@@ -130,8 +135,9 @@ def _written_profile(profile: dict[str, tuple[int, Any]], to: Writer) -> list[An
 def _unpack_plain(content: Sequence[Any], user: User) -> None:
     user.offset, user.row_at, seen, tiles, orders, recent, cart, wishes, bought, last, profile, *later = content
     user.seen = SeenByUser.of(array("q", seen))
-    user.tiles.grids, user.orders.entries = tiles, orders
-    user.recent, user.cart = Recent.unpack(recent), Cart.unpack(*cart)
+    user.tiles, user.orders.entries = Tiles.unpack(tiles, USER_LEVELS, user.tiles.kinds), orders
+    user.recent = Recent.unpack(recent)
+    user.cart.unpack(*cart)
     user.wishes.entries, user.bought.entries = wishes, bought
     user.last, user.profile = last, profile
     identity, sessions, standing = [*later, *NOTHING_YET[len(later) :]]

@@ -3,19 +3,28 @@
 With tile size s and n = W / s, an event at t counts in the window W at `now` while
 floor(t / s) >= floor(now / s) - n. Addition commutes, so arrival order, batches and restarts change nothing, and a
 window costs as much as the tiles that are not empty, however often it is read.
+
+A tile's counts of all kinds are one whole number, `LANE` bits a kind: adding up tiles is adding up numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cache
-from operator import add
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+from struct import Struct
+from typing import Final, NamedTuple, TypeAlias
 
 from dataflows.events import DAY, HOUR, MINUTE
 
 HORIZON: Final = 90
 """Days after which no window holds an event: an older one is late."""
+LANE: Final = 32
+"""Bits of a kind's count in the number that a tile is; a window of four billion events of a kind would be too many."""
+REMEMBERED: Final = 2**14
+"""How many numbers are remembered with the counts in them."""
+
+Counts: TypeAlias = Sequence[int]
+"""How many events of each kind."""
 
 
 class Level(NamedTuple):
@@ -49,14 +58,30 @@ def _spans(levels: tuple[Level, ...]) -> tuple[tuple[int, int], ...]:
     return tuple((level.size, level.longest) for level in levels)
 
 
-NONE_OPEN: Final = -1
-"""No tile: the counts that the last event opened may be gone, or others may share them."""
+@cache
+def _splitter(kinds: int) -> Callable[[int], Counts]:
+    """What reads the counts out of a number, the first kind in the lowest lane; small ones come again and again."""
+    lanes = Struct(f"<{kinds}I")
+    unpack, size = lanes.unpack, lanes.size
+    return lru_cache(REMEMBERED)(lambda number: unpack(number.to_bytes(size, "little")))
+
+
+def _joined(counts: Counts) -> int:
+    """The number of some counts."""
+    number = 0
+    for count in reversed(counts):
+        number = number << LANE | count
+    return number
+
+
+NO_TILE: Final = -1
+"""In the place of a tile's number where no events of one are held back."""
 
 
 class Totals(NamedTuple):
     """What every window holds: counts by window name, one number a kind; and when the next tile leaves one."""
 
-    counts: dict[str, Sequence[int]]
+    counts: dict[str, Counts]
     due: int | None
 
 
@@ -68,90 +93,93 @@ class Tiles:
         kinds: how many kinds are counted side by side.
     """
 
-    __slots__ = ("_open", "_opened", "_spans", "grids", "kinds", "levels")
+    __slots__ = ("_grids", "_held", "_held_at", "_held_tile", "_spans", "kinds", "levels")
 
     def __init__(self, levels: tuple[Level, ...], kinds: int) -> None:
         self.levels = levels
         self._spans = _spans(levels)
         self.kinds = kinds
-        self.grids: list[dict[int, list[int]]] = [{} for _ in levels]
-        self._opened = NONE_OPEN
-        self._open: list[list[int]] = []
+        self._grids: list[dict[int, int]] = [{} for _ in levels]
+        # Events that come one after another are most often of one tile: what they add up to is held back till then.
+        self._held_tile, self._held_at, self._held = NO_TILE, 0, 0
+
+    @property
+    def grids(self) -> list[dict[int, int]]:
+        """By level, the tiles that are not empty."""
+        if self._held:
+            self._put()
+        return self._grids
 
     def count(self, kind: int, at: int, now: int, times: int = 1) -> None:
         """Count an event of a kind at `at`; a level whose windows the event has left stays untouched."""
         tile = at // self._spans[0][0]
-        if tile != self._opened:
-            self._opened, self._open = tile, self._at(at, now)
-        for counts in self._open:
-            counts[kind] += times
+        if tile != self._held_tile:
+            if self._held:
+                self._put()
+            self._held_tile, self._held_at = tile, now
+        self._held += times << kind * LANE
 
-    def _at(self, at: int, now: int) -> list[list[int]]:
-        """The counts of the tiles of an event, one a level: what comes next has most often the same ones."""
-        found = []
-        for (size, longest), grid in zip(self._spans, self.grids, strict=True):
+    def _put(self) -> None:
+        """Put what was held back into the tiles."""
+        held, at, now = self._held, self._held_tile * self._spans[0][0], self._held_at
+        self._held_tile, self._held = NO_TILE, 0
+        for (size, longest), grid in zip(self._spans, self._grids, strict=True):
             tile = at // size
-            counts = grid.get(tile)
-            if counts is None:
-                if tile < now // size - longest:
-                    continue
-                counts = grid[tile] = [0] * self.kinds
-            found.append(counts)
-        return found
+            if tile >= now // size - longest:
+                grid[tile] = grid.get(tile, 0) + held
 
     def totals(self, now: int) -> Totals:
         """The windows at `now`; tiles that no window will hold again are dropped on the way."""
-        sums: dict[str, Sequence[int]] = {}
+        sums: dict[str, Counts] = {}
         due: int | None = None
-        nothing = (0,) * self.kinds
-        self._opened = NONE_OPEN
+        split = _splitter(self.kinds)
         for (size, windows), grid in zip(self.levels, self.grids, strict=True):
             current = now // size
-            if grid:
-                oldest = current - windows[-1][1]
+            if grid and (first := min(grid)) < (oldest := current - windows[-1][1]):
                 for tile in [tile for tile in grid if tile < oldest]:
                     del grid[tile]
+                first = min(grid, default=current)
+            if not grid:
+                for name, _ in windows:
+                    sums[name] = split(0)
+                continue
+            whole = sum(grid.values())
             for name, tiles in windows:
-                low = current - tiles
-                inside = [tile for tile in grid if tile >= low] if grid else None
-                if not inside:
-                    sums[name] = nothing
-                    continue
-                if len(inside) == 1:
-                    (first,) = inside
-                    sums[name] = grid[first]
-                else:
-                    first = min(inside)
-                    sums[name] = list(map(sum, zip(*map(grid.__getitem__, inside), strict=True)))
-                leaves = (first + tiles + 1) * size
-                if due is None or leaves < due:
-                    due = leaves
+                low, start, total = current - tiles, first, whole
+                if first < low:
+                    inside = {tile: number for tile, number in grid.items() if tile >= low}
+                    start, total = min(inside, default=current), sum(inside.values())
+                sums[name] = split(total)
+                if total:
+                    leaves = (start + tiles + 1) * size
+                    if due is None or leaves < due:
+                        due = leaves
         return Totals(sums, due)
 
-    def hours(self) -> Iterator[tuple[int, list[int]]]:
+    def hours(self) -> Iterator[tuple[int, Counts]]:
         """The hourly tiles, oldest first: hour since 1970 and its counts."""
-        yield from sorted(self.grids[self.levels.index(HOURS)].items())
+        split = _splitter(self.kinds)
+        return ((hour, split(number)) for hour, number in sorted(self.grids[self.levels.index(HOURS)].items()))
 
     def merge(self, other: Tiles) -> None:
         """Count what another counted as well; both have the same levels and kinds."""
-        self._opened = NONE_OPEN
         for grid, theirs in zip(self.grids, other.grids, strict=True):
-            for tile, counts in theirs.items():
-                ours = grid.get(tile)
-                grid[tile] = list(counts) if ours is None else list(map(add, ours, counts))
+            for tile, number in theirs.items():
+                grid[tile] = grid.get(tile, 0) + number
 
-    def pack(self) -> list[dict[int, list[int]]]:
+    def pack(self) -> list[dict[int, Counts]]:
         """Plain data to be stored."""
-        return self.grids
+        split = _splitter(self.kinds)
+        return [{tile: split(number) for tile, number in grid.items()} for grid in self.grids]
 
     @classmethod
-    def unpack(cls, packed: list[dict[int, list[int]]], levels: tuple[Level, ...], kinds: int) -> Tiles:
+    def unpack(cls, packed: Sequence[Mapping[int, Counts]], levels: tuple[Level, ...], kinds: int) -> Tiles:
         """The tiles that `pack` gave."""
         tiles = cls(levels, kinds)
-        tiles.grids = packed
+        tiles._grids = [{tile: _joined(counts) for tile, counts in grid.items()} for grid in packed]
         return tiles
 
-    def write(self, base: int) -> list[dict[int, list[int]]] | None:
+    def write(self, base: int) -> list[dict[int, Counts]] | None:
         """What is stored in fewer bytes: the tiles by how long before `base` they are, which is a byte or two.
 
         Args:
@@ -159,10 +187,15 @@ class Tiles:
         """
         if not any(self.grids):
             return None
-        grids = zip(self._spans, self.grids, strict=True)
-        return [{base // size - tile: counts for tile, counts in grid.items()} for (size, _), grid in grids]
+        split = _splitter(self.kinds)
+        return [
+            {base // size - tile: split(number) for tile, number in grid.items()}
+            for (size, _), grid in zip(self._spans, self._grids, strict=True)
+        ]
 
-    def read(self, packed: list[dict[int, list[int]]], base: int) -> None:
+    def read(self, packed: Sequence[Mapping[int, Counts]], base: int) -> None:
         """Take in what `write` gave."""
         grids = zip(self._spans, packed, strict=True)
-        self.grids = [{base // size - since: counts for since, counts in grid.items()} for (size, _), grid in grids]
+        self._grids = [
+            {base // size - since: _joined(counts) for since, counts in grid.items()} for (size, _), grid in grids
+        ]

@@ -137,7 +137,7 @@ class Below:
         self.tables: list[list[Mapping[str, Any]]] = []
 
     def broken(self, rows: list[Mapping[str, Any]]) -> dict[int, str]:
-        self.tables.append(rows)
+        self.tables.append([dict(row) for row in rows])
         return {place: "not_below(n)" for place, row in enumerate(rows) if row["n"] < 0}
 
     def table(self, rows: list[Mapping[str, Any]]) -> str:
