@@ -19,6 +19,10 @@ Batch = TypeVar("Batch")
 TICK: Final = timedelta(seconds=1)
 EXPIRED_AT_ONCE: Final = 500
 """Keys a partition and tick: what more is due waits for the next one, so that events never wait for long."""
+EXPIRED_IN_CALM: Final = 1500
+"""As many where few events come, so that a hundred thousand who are due together have fallen within ten seconds."""
+CALM: Final = 1000
+"""Fewer events of a partition than this since the tick before are few."""
 _FIRST_TICK: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -82,15 +86,16 @@ class DueSet:
     Args:
         client: the Redis that the flow commits to.
         key: the sorted set.
-        at_once: how many keys are given out in one tick.
+        at_once: how many keys are given out in one tick, where nobody says otherwise.
     """
 
     def __init__(self, client: Any, key: str, at_once: int = EXPIRED_AT_ONCE) -> None:
         self._client, self.key, self._at_once = client, key, at_once
 
-    def until(self, now: int) -> list[str]:
+    def until(self, now: int, most: int | None = None) -> list[str]:
         """Keys that are due at `now`, the longest overdue first, a bounded number of them."""
-        found = self._client.zrangebyscore(self.key, "-inf", now, start=0, num=self._at_once)
+        number = self._at_once if most is None else most
+        found = self._client.zrangebyscore(self.key, "-inf", now, start=0, num=number)
         return [key.decode() for key in found]
 
     def commands(self, due: dict[str, int | None]) -> list[Command]:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from dataflows.aggregate import DueSet
+from dataflows.aggregate import CALM, EXPIRED_AT_ONCE, EXPIRED_IN_CALM, DueSet
 from dataflows.aggregates.merging import whole
 from dataflows.aggregates.people import ONCE_KNOWN, Fact, User
 from dataflows.aggregates.population import Move, Standing, standing_of
@@ -69,6 +69,8 @@ class FoldPeople:
         self._users, self._open, self._committed = users, open_partition, committed
         self._cart_idle, self._state_ttl, self._history = cart_idle, state_ttl, history
         self._partition: int | None = None
+        self._brought = 0
+        """Events since the last tick."""
 
     def fold(self, batches: list[Enriched], now: int) -> list[Aggregated]:
         """What some micro-batches of the partition come to, one commit each, after what other partitions tell."""
@@ -77,6 +79,7 @@ class FoldPeople:
             self._partition = batches[0].batch.partition
             self._due, self._identities, self._tell, self._population = self._open(self._partition)
             self._counted = self._committed[self._partition]
+        self._brought += sum(len(batch.batch.events) for batch in batches)
         told = self._hear(now)
         return told + [self._fold(batch, now) for batch in batches if batch.batch.offset >= 0]
 
@@ -141,7 +144,9 @@ class FoldPeople:
             return []
         self._users.shrink()
         results = self._hear(now)
-        if due := self._due.until(now):
+        most = EXPIRED_IN_CALM if self._brought < CALM else EXPIRED_AT_ONCE
+        self._brought = 0
+        if due := self._due.until(now, most):
             result = Aggregated((self._partition,))
             self._emit(result, _untouched(self._users.load(due)), now, timed=True)
             results.append(result)

@@ -75,23 +75,29 @@ class Cart:
             return [numbers]
         return [numbers, list(map(len, self.changes.values())), list(map(_packed_quantity, quantities))]
 
-    def read(self, packed: list[Any], source: Reader) -> None:
-        """Take in what `write` gave."""
+    @classmethod
+    def read(cls, packed: list[Any], source: Reader) -> Cart:
+        """The cart that `write` gave."""
         numbers, *rest = packed
         ones = [1] * len(numbers)
         lengths, quantities = rest or (ones, ones)
         times = source.times(len(quantities))
         changes = zip(times, [EVERYTHING if by is None else float(by) for by in quantities], strict=True)
-        self.changes = {
+        cart = cls()
+        cart.changes = {
             source.ids[number]: list(islice(changes, length)) for number, length in zip(numbers, lengths, strict=True)
         }
-        (self.updated_at,) = source.times(1)
+        (cart.updated_at,) = source.times(1)
+        return cart
 
-    def unpack(self, packed: dict[str, list[tuple[int, float | None]]], updated_at: int | None) -> None:
-        """Take in what was stored before `write`."""
-        self.updated_at = updated_at
+    @classmethod
+    def unpack(cls, packed: dict[str, list[tuple[int, float | None]]], updated_at: int | None) -> Cart:
+        """The cart that was stored before `write`."""
+        cart = cls()
+        cart.updated_at = updated_at
         for item_id, changes in packed.items():
-            self.changes[item_id] = [(at, EVERYTHING if by is None else by) for at, by in changes]
+            cart.changes[item_id] = [(at, EVERYTHING if by is None else by) for at, by in changes]
+        return cart
 
 
 def _packed_quantity(by: float) -> float | int | None:

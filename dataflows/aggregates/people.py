@@ -52,6 +52,7 @@ NOBODY: Final[dict[str, Any]] = {
     "typical_price": None, **dict.fromkeys(PROFILE),
 }  # fmt: skip
 """The row of somebody who never did anything, in the order of every row."""
+NOTHING_COUNTED: Final = {name: NOBODY[name] for name in NUMBERS}
 WISHES: Final = 100
 BOUGHT: Final = 200
 
@@ -108,6 +109,10 @@ class User:
         if self._cart is None:
             self._cart = Cart()
         return self._cart
+
+    @cart.setter
+    def cart(self, cart: Cart) -> None:
+        self._cart = cart
 
     @property
     def wishes(self) -> Kept:
@@ -208,7 +213,7 @@ class User:
 
     def numbers(self, now: int) -> tuple[dict[str, Any], int | None]:
         """The features that fall with time, `NUMBERS`, at `now`, and when the next of them will."""
-        values = {name: NOBODY[name] for name in NUMBERS}
+        values = NOTHING_COUNTED.copy()
         return values, self._fill_in(values, now)
 
     def _fill_in(self, values: dict[str, Any], now: int) -> int | None:

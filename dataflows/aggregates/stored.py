@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from dataflows.aggregates.baskets import Cart
 from dataflows.aggregates.identity import Identity
 from dataflows.aggregates.packing import SECOND, Reader, Writer, pack_ids, pack_times, unpack_ids, unpack_times
 from dataflows.aggregates.population import Standing
@@ -61,8 +62,7 @@ def pack_user(user: User) -> bytes:
             moments.append(place)
             times.append(last[name])
     first = last.get(FIRST)
-    newest = max(times, default=0) if first is None else max(first, *times)
-    base = _whole_second(max(row_at, newest))
+    base = _whole_second(max(row_at, first or 0, *times))
     return _encode((
         VERSION, user.offset, row_at, user.seen.pack(), base - _whole_second(row_at),
         None if first is None else base - first, *pack_times(times, base), moments, pack_ids(list(to.ids)), *parts,
@@ -98,7 +98,7 @@ def unpack_user(packed: bytes, user: User) -> None:
     if sessions is not None:
         user.sessions = Sessions.read(sessions, source)
     if cart:
-        user.cart.read(cart, source)
+        user.cart = Cart.read(cart, source)
     if profile:
         user.profile = _read_profile(profile, source)
     if standing:
@@ -136,8 +136,7 @@ def _unpack_plain(content: Sequence[Any], user: User) -> None:
     user.offset, user.row_at, seen, tiles, orders, recent, cart, wishes, bought, last, profile, *later = content
     user.seen = SeenByUser.of(array("q", seen))
     user.tiles, user.orders.entries = Tiles.unpack(tiles, USER_LEVELS, user.tiles.kinds), orders
-    user.recent = Recent.unpack(recent)
-    user.cart.unpack(*cart)
+    user.recent, user.cart = Recent.unpack(recent), Cart.unpack(*cart)
     user.wishes.entries, user.bought.entries = wishes, bought
     user.last, user.profile = last, profile
     identity, sessions, standing = [*later, *NOTHING_YET[len(later) :]]

@@ -228,8 +228,8 @@ class DueInMemory:
         self._at: dict[str, int] = {}
         self._queue: list[tuple[int, str]] = []
 
-    def until(self, now: int) -> list[str]:
-        """Keys that are due at `now`."""
+    def until(self, now: int, most: int) -> list[str]:
+        """Keys that are due at `now`, all of them."""
         found = {}
         while self._queue and self._queue[0][0] <= now:
             at, key = heapq.heappop(self._queue)

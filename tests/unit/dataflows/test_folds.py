@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from dataflows.aggregate import CALM, EXPIRED_AT_ONCE, EXPIRED_IN_CALM
 from dataflows.events import DAY, HOUR, MINUTE, SECOND, Event
 from dataflows.stages import Received
 from tests.given import FACTS, NOW, histories, raw, seeds
@@ -175,6 +176,18 @@ def test_users_fall_until_nothing_is_left_to_fall_whatever_is_restarted() -> Non
         assert all(at > clock.now for at in committed.sets[DUE.format(0)].values())
     assert clock.now > NOW + 30 * DAY
     assert not any(row["views_30d"] for row in committed.values().values())
+
+
+def test_more_users_fall_at_once_where_few_events_come() -> None:
+    for events, at_once in ((CALM - 1, EXPIRED_IN_CALM), (CALM, EXPIRED_AT_ONCE)):
+        committed = Committed()
+        flow = People(committed, Clock())
+        flow.take(in_batches(0, [raw(event_id=f"e{n}") for n in range(events)], []))
+        committed.sets[DUE.format(0)] = {f"u{n:04d}": NOW for n in range(2 * EXPIRED_IN_CALM)}
+        flow.expire()
+        assert len(committed.rows) == 1 + at_once
+        flow.expire()
+        assert len(committed.rows) == 1 + at_once + EXPIRED_IN_CALM
 
 
 def test_an_empty_batch_wakes_the_timer_and_commits_nothing() -> None:

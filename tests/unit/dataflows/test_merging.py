@@ -92,7 +92,7 @@ def test_a_whole_is_the_sum_of_its_parts() -> None:
 
 
 def test_a_whole_that_loses_something_is_caught() -> None:
-    for name in ("tiles", "orders", "recent", "cart", "wishes", "bought", "last", "profile"):
+    for name in ("tiles", "_orders", "recent", "_cart", "_wishes", "_bought", "last", "profile"):
         assert fails(a_whole_is_the_sum_of_its_parts, type("Without", (Without,), {"lost": name})), name
     for mutant in (TakesTheNewcomersWord, SeenFirstIsSeenLast, ReplacesOrders):
         assert fails(a_whole_is_the_sum_of_its_parts, mutant), mutant

@@ -44,7 +44,7 @@ def parts_of(user: User) -> Any:
     ]
     return msgspec.msgpack.decode(
         msgspec.msgpack.encode((
-            user.offset, user.row_at, user.seen.pack(), user.tiles.grids, user.orders.entries, user.recent.newest(),
+            user.offset, user.row_at, user.seen.pack(), user.tiles.pack(), user.orders.entries, user.recent.newest(),
             user.cart.changes, user.cart.updated_at, user.wishes.entries, user.bought.entries, user.last, user.profile,
             user.sessions.settled_at, sessions, user.standing, user.identity and user.identity.pack(),
         )),
