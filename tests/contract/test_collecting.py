@@ -27,6 +27,9 @@ from dataflows.connectors import open_publisher
 from dataflows.connectors.letters import DeadLetters
 from dataflows.events import MAX_EVENT_BYTES, MINUTE, partition_of
 from tests.contract.redis_server import RedisServer
+from tests.flow.edges import CommittedSink, people, run
+from tests.given import NOW
+from tests.unit.dataflows.doubles import Clock, Committed, in_batches
 
 PARTITIONS = 4
 WRITE_KEY = "public"
@@ -193,6 +196,27 @@ def test_a_pixel_always_comes_and_its_call_is_an_event_or_a_dead_letter(server: 
             assert all(letter["reason"] for letter in door.letters)
 
     asyncio.run(story())
+
+
+def test_what_is_posted_fifty_times_at_once_and_again_counts_once(server: RedisServer) -> None:
+    """The `event_id` is all it takes, also where another body comes under it later."""
+
+    async def story() -> None:
+        event = {"event_id": "e1", "type": "view", "occurred_at": NOW, "user_id": "u1", "item_id": "p1"}
+        async with open_door(server) as door:
+            answers = await asyncio.gather(*(door.post("events", event) for _ in range(50)))
+            answers.append(await door.post("events", [event, {**event, "type": "purchase"}]))
+            assert [answer.status_code for answer in answers] == [202] * 51
+            assert {answer.content for answer in answers[:50]} == {b'{"accepted":1,"refused":[]}'}
+
+    asyncio.run(story())
+    committed = Committed()
+    stream: Any = server.client.xrange(f"events:{partition_of('u1', PARTITIONS)}")
+    values = [fields[b"event"] for _, fields in stream]
+    assert len(values) == 52
+    run(people(committed, Clock()), in_batches(0, values, [9] * 10), CommittedSink(committed))
+    row = committed.values()["user", "u1"]
+    assert (row["views_24h"], row["purchases_24h"], row["recent_items"]) == (1, 0, ["p1"])
 
 
 def test_a_browser_may_ask_first(server: RedisServer) -> None:
