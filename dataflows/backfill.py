@@ -29,16 +29,16 @@ from tqdm import tqdm
 from dataflows import items, people
 from dataflows.aggregate import Aggregate
 from dataflows.connectors import StreamError
+from dataflows.connectors.lake_files import LakeError
 from dataflows.events import OUTCOMES
 from dataflows.exclusive import both_leases, renew, renewing
 from dataflows.held import Ceiling, TooManyHeld
 from dataflows.history import History, HistorySource, ids_in_stream
-from dataflows.input_files import files_of, fingerprint, version_of
+from dataflows.inputs import Input, InputChanged, inputs_of
 from dataflows.lease import Lease, LeaseError
 from dataflows.mapping import MappingError, load_mapping
 from dataflows.owning import Edges, clock, make_validate, open_edges, rows_out, settle_memory
 from dataflows.receive import committed_offsets
-from dataflows.replay import read_events
 from dataflows.settings import FlowSettings, SettingError, flow_settings
 from dataflows.stages import Aggregated, Received
 from dataflows.state import CatalogueFacts
@@ -61,25 +61,22 @@ class Stopped(RuntimeError):
     """It was told to stop before the end."""
 
 
-class InputChanged(RuntimeError):
-    """A file is not what it was at the start, when the stream was not yet looked at."""
-
-
 def backfill(
     settings: FlowSettings,
-    files: Sequence[Path],
+    inputs: Sequence[Input],
     mapping_file: Path | None,
     stop: StopSignal,
-    progress: Callable[[Path, float], object] = lambda file, share: None,
+    progress: Callable[[Input, float], object] = lambda each, share: None,
 ) -> Accounts:
     """Write the features of what the files say, and count by flow what became of their rows, over all starts.
 
     Args:
         settings: as read from the environment; the partitions are all of the stream's.
-        files: one after the other, each in order of time.
+        inputs: one after the other, each in order of time; made before, so that whatever comes into one by way of the
+            stream is seen in the stream.
         mapping_file: what says which column is which field.
         stop: whether to stop.
-        progress: told of a file, and which further share of it was read.
+        progress: told of an input, and which further share of it was read.
 
     Raises:
         LeaseError: a flow is running, or took over.
@@ -88,31 +85,27 @@ def backfill(
         BytewaxRuntimeError: a step failed; its cause says why.
     """
     mapping = load_mapping(mapping_file) if mapping_file else None
-    versions = {file: version_of(file) for file in files}
     edges = open_edges(settings)
     client, partitions = edges.client, range(edges.stream.partitions)
     accounts: dict[str, Accounts] = {}
     with both_leases(client, partitions, settings.lease) as leases:
-        # Looked at after the leases, so that no flow moves on; and after the versions of the files, so that whatever
-        # came into a file by way of the stream is seen in the stream.
+        # Looked at after the leases, so that no flow moves on.
         with renewing(leases):
             in_stream = ids_in_stream(edges.stream, clock(), round(settings.max_skew * 1_000_000))
             rows = rows_out(settings, client)
             builds = _builds(settings, edges, partitions, partial(renew, leases))
             settle_memory()
-        for file in files:
+        for each in inputs:
             with renewing(leases):
-                mark = fingerprint(file, *([mapping_file] if mapping_file else []))
+                mark = each.mark(mapping_file)
             names = {flow: f"backfill-{flow}:{mark}" for flow in FLOWS}
             if not all(client.hexists(OFFSETS_KEY.format(name), ROWS) for name in names.values()):
                 with renewing(leases):
-                    history = History(read_events(file, mapping), len(partitions), in_stream)
-                if version_of(file) != versions[file]:
-                    raise InputChanged(f"{file} was written to meanwhile; start again")
+                    history = History(each.events(mapping), len(partitions), in_stream)
                 for flow, name in names.items():
                     committed = committed_offsets(client, name, partitions)
                     batches = history.batches(committed, settings.batch_events)
-                    on_read = partial(_go_on, leases, partial(progress, file), len(FLOWS) * len(history))
+                    on_read = partial(_go_on, leases, partial(progress, each), len(FLOWS) * len(history))
                     source = HistorySource(batches, stop, on_read)
                     store = StoreSink(
                         Store(
@@ -136,20 +129,31 @@ def backfill(
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m dataflows.backfill", description=__doc__)
-    parser.add_argument("input", type=Path, help="a file (.jsonl, .csv or .parquet, also gzipped) or a folder of them")
+    parser.add_argument(
+        "input",
+        help="a file (.jsonl, .csv or .parquet, also gzipped), a folder of them, or `events` of a lake, also s3://",
+    )
     parser.add_argument("--map", type=Path, help="YAML that maps its columns to the fields of an event")
     chosen = parser.parse_args(arguments)
     stop = StopSignal()
     stop.listen()
     try:
-        files = files_of(chosen.input)
-        sizes = {file: file.stat().st_size for file in files}
-        with tqdm(total=sum(sizes.values()), unit="B", unit_scale=True, desc="backfill") as bar:
+        inputs = inputs_of(chosen.input)
+        with tqdm(total=sum(each.size for each in inputs), unit="B", unit_scale=True, desc="backfill") as bar:
             accounts = backfill(
-                flow_settings(os.environ), files, chosen.map, stop,
-                lambda file, share: bar.update(sizes[file] * share),
+                flow_settings(os.environ), inputs, chosen.map, stop,
+                lambda each, share: bar.update(each.size * share),
             )  # fmt: skip
-    except (MappingError, SettingError, StreamError, OSError, EOFError, zlib.error, pa.ArrowException) as error:
+    except (
+        MappingError,
+        SettingError,
+        StreamError,
+        LakeError,
+        OSError,
+        EOFError,
+        zlib.error,
+        pa.ArrowException,
+    ) as error:
         return _say(f"backfill: {error}", 2)
     except (LeaseError, InputChanged, Stopped, CommitUnknown, TooManyHeld, TooManyRefused, redis.RedisError) as error:
         return _say(f"backfill: {error}", 1)

@@ -23,6 +23,7 @@ import pyarrow.parquet
 from tqdm import tqdm
 
 from dataflows.connectors import Stream, StreamError, open_stream
+from dataflows.connectors.lake_events import is_of_lake, to_event
 from dataflows.events import SECOND, partition_of
 from dataflows.input_rows import exact
 from dataflows.mapping import MappingError, RowReader, apply_mapping, identity, load_mapping, settle_times
@@ -70,18 +71,22 @@ def read_events(path: Path, mapping: dict[str, RowReader] | None) -> list[dict[s
     events = []
     known: dict[tuple[str, ...], dict[str, RowReader]] = {}
     for row in read_rows(path):
+        if mapping is None and "received_at" in row and is_of_lake(row):
+            del row["row"]
+            events.append(settle_times(to_event(row)))
+            continue
         chosen = mapping
         if chosen is None:  # each line of JSON may have keys of its own
             columns = tuple(row)[:-1]
             chosen = known[columns] if columns in known else known.setdefault(columns, identity(columns))
         events.append(settle_times(apply_mapping(chosen, row)))
-    events.sort(key=_moment)
+    events.sort(key=moment_of)
     return events
 
 
 def shift(events: list[dict[str, Any]], end_at: int) -> None:
     """Move all times so that the last event happens at `end_at` (microseconds)."""
-    last = max(map(_moment, events), default=0)
+    last = max(map(moment_of, events), default=0)
     for event in events:
         for field in ("occurred_at", "added_at"):
             if isinstance(event.get(field), int):
@@ -99,10 +104,10 @@ def publish(
 ) -> None:
     """Publish the events, `speed` times as fast as they happened; infinite: as fast as the stream takes them."""
     encode = msgspec.json.Encoder().encode
-    started, first = now(), _moment(events[0]) if events else 0
+    started, first = now(), moment_of(events[0]) if events else 0
     chunk: list[tuple[int, bytes]] = []
     for event in events:
-        wait = (_moment(event) - first) / SECOND / speed - (now() - started)
+        wait = (moment_of(event) - first) / SECOND / speed - (now() - started)
         if chunk and (len(chunk) >= CHUNK or wait > 0):
             stream.publish(chunk)
             progress(len(chunk))
@@ -148,7 +153,8 @@ def _speed(text: str) -> float:
     return speed
 
 
-def _moment(event: dict[str, Any]) -> int:
+def moment_of(event: dict[str, Any]) -> int:
+    """When an event happened, in microseconds; 0 where that cannot be read."""
     at = event.get("occurred_at")
     return at if isinstance(at, int) else 0
 

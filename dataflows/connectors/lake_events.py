@@ -6,7 +6,7 @@ whose `list_price` was taken away has that in `list_price_removed`: left out and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -68,6 +68,11 @@ def to_table(arrived: Sequence[Arrived]) -> pa.Table:
     columns["partition"] = [each.partition for each in arrived]
     columns["offset"] = [str(each.offset) for each in arrived]
     return pa.table(columns, SCHEMA)
+
+
+def is_of_lake(columns: Iterable[str]) -> bool:
+    """Whether a table of these columns is one of the lake's."""
+    return set(SCHEMA.names) <= set(columns)
 
 
 def to_event(row: Mapping[str, Any]) -> dict[str, Any]:
