@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 import pyarrow as pa
@@ -49,7 +49,12 @@ class Group(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(Group).decode
+read_group: Final = msgspec.msgpack.Decoder(Group).decode
+"""The group in an entry."""
+
+
+ReadStored: TypeAlias = Callable[[Sequence[Row]], Sequence[Mapping[str, Any]]]
+"""How what is stored of the entities of some rows is read, as features by name."""
 
 
 class RowsOut(Protocol):
@@ -74,15 +79,15 @@ class RowsToLake:
     """Puts rows where the lake flow takes them from.
 
     Args:
-        client: the Redis that the flow commits to.
+        stored: reads what is stored of the entities of some rows.
         clock: microseconds since 1970, now.
         layouts: where Feast keeps each entity.
     """
 
     def __init__(
-        self, client: redis.Redis, clock: Callable[[], int], layouts: Mapping[str, EntityLayout] = LAYOUTS
+        self, stored: ReadStored, clock: Callable[[], int], layouts: Mapping[str, EntityLayout] = LAYOUTS
     ) -> None:
-        self._client, self._clock, self._layouts = client, clock, layouts
+        self._stored, self._clock, self._layouts = stored, clock, layouts
         self._last = 0
 
     def commands(self, batch: Aggregated) -> list[Command]:
@@ -95,34 +100,41 @@ class RowsToLake:
         for row in batch.rows:
             if not row.timed:
                 alike[row.entity, tuple(row.values)].append([row.key, *row.values.values()])
-        for entity, values in self._changed([row for row in batch.rows if row.timed]):
-            alike[entity, tuple(values)[1:]].append(list(values.values()))
+        for row, values in self._changed([row for row in batch.rows if row.timed]):
+            alike[row.entity, tuple(values)].append([row.key, *values.values()])
         return [
             ("XADD", key, "*", FIELD, _encode(Group(entity, names, self._last, rows[at : at + ROWS_AN_ENTRY])))
             for (entity, names), rows in alike.items()
             for at in range(0, len(rows), ROWS_AN_ENTRY)
         ]
 
-    def _changed(self, rows: Sequence[Row]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _changed(self, rows: Sequence[Row]) -> Iterator[tuple[Row, dict[str, Any]]]:
         """Rows that only time changed, made whole by what is stored; those that it left as they were are left out.
 
         What is stored is what the commit before left, since those of one partition wait for each other.
         """
-        if not rows:
-            return
-        layouts = [self._layouts[row.entity] for row in rows]
-        names = {layout.entity: [name for name in layout.columns if name != STATE] for layout in layouts}
-        questions: list[tuple[Any, ...]] = [
-            ("HMGET", layout.key(row.key), *layout.fields(names[layout.entity]))
-            for row, layout in zip(rows, layouts, strict=True)
+        for row, stored in zip(rows, self._stored(rows) if rows else (), strict=True):
+            if any(stored.get(name) != value for name, value in row.values.items()):
+                yield (
+                    row,
+                    {**dict.fromkeys(name for name, _ in _features(self._layouts[row.entity])), **stored, **row.values},
+                )
+
+
+def stored_rows(client: redis.Redis, layouts: Mapping[str, EntityLayout] = LAYOUTS) -> ReadStored:
+    """How what is stored is read: all features of the entities of some rows, in one pipelined call."""
+    wanted = {entity: [column for _, column in _features(layout)] for entity, layout in layouts.items()}
+    fields = {entity: [column.field for column in columns] for entity, columns in wanted.items()}
+    pack: Any = pack_command  # whose stub knows tuples of one part only
+
+    def read(rows: Sequence[Row]) -> list[dict[str, Any]]:
+        found = ask(client, [pack(("HMGET", layouts[row.entity].key(row.key), *fields[row.entity])) for row in rows])
+        return [
+            {column.name: column.read(raw) for column, raw in zip(wanted[row.entity], raws, strict=True)}
+            for row, raws in zip(rows, found, strict=True)
         ]
-        pack: Any = pack_command  # whose stub knows tuples of one part only
-        found = ask(self._client, map(pack, questions))
-        for row, layout, raws in zip(rows, layouts, found, strict=True):
-            columns = layout.columns
-            stored = {name: columns[name].read(raw) for name, raw in zip(names[layout.entity], raws, strict=True)}
-            if any(stored[name] != value for name, value in row.values.items()):
-                yield row.entity, {layout.join_key: row.key, **stored, **row.values}
+
+    return read
 
 
 class Part(NamedTuple):
@@ -166,7 +178,7 @@ class RowsIn:
                 break
             last = b""
             for place, fields in self._client.xrange(key, count=ENTRIES_AT_ONCE):
-                group = _decode(fields[FIELD])
+                group = read_group(fields[FIELD])
                 groups[group.entity, date_of(group.at)].append(group)
                 taken, last = taken + len(group.rows), place
                 name.update(key.encode() + place)

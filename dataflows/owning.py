@@ -18,7 +18,7 @@ from dataflows.connectors import Stream, StreamError, open_stream
 from dataflows.connectors.letters import DeadLetters, open_letters
 from dataflows.connectors.quarantine import Quarantine
 from dataflows.connectors.redis_streams import connect
-from dataflows.lake_rows import NO_ROWS, RowsOut, RowsToLake
+from dataflows.lake_rows import NO_ROWS, RowsOut, RowsToLake, stored_rows
 from dataflows.lease import Lease
 from dataflows.metrics import serve_metrics
 from dataflows.numbering import STREAM, Numbered, check_identity, read_place
@@ -87,7 +87,7 @@ def make_validate(settings: FlowSettings, refused_run: int | None = None) -> Val
 
 def rows_out(settings: FlowSettings, client: redis.Redis) -> RowsOut:
     """What becomes of rows beside that they are stored: where there is a lake, they go there."""
-    return RowsToLake(client, clock) if settings.lake_url else NO_ROWS
+    return RowsToLake(stored_rows(client), clock) if settings.lake_url else NO_ROWS
 
 
 class Owned(Struct, frozen=True):

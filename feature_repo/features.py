@@ -25,10 +25,13 @@ scope = Entity(
 
 
 def _view(name: str, entity: Entity, ttl: timedelta, description: str, **fields: object) -> FeatureView:
-    """A view that is pushed to; its batch source is the lake's folder of the same name."""
+    """A view that is pushed to; its batch source is the lake's folder of its entity, in which all of its views are.
+
+    The offline store looks for that folder in the lake of INLAY_LAKE_URL, wherever that is.
+    """
     lake = FileSource(
         name=f"{name}_lake",
-        path=f"../var/lake/features/{name}",
+        path=f"../var/lake/features/entity={entity.name}",
         timestamp_field="event_timestamp",
         created_timestamp_column="created",
     )

@@ -18,7 +18,6 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset
 import pyarrow.parquet as pq
 
 from dataflows.connectors.lake_erasures import Erasure, read_erasure, write_erasure
