@@ -1,4 +1,4 @@
-"""`make demo`: an embedded Redis, the features, both flows, the API and the sample shop, until Ctrl-C."""
+"""`make demo`: an embedded Redis, the features, the flows, the API and the sample shop, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def main() -> int:
     var = Path(os.environ.get("INLAY_VAR") or ROOT / "var")
     var.mkdir(parents=True, exist_ok=True)
     keys = os.environ.get("INLAY_API_KEYS") or _api_key(var / "api_key")
-    environ = {**os.environ, "INLAY_DEMO": "1", "INLAY_API_KEYS": keys}
+    lake = os.environ.get("INLAY_LAKE_URL") or str(var / "lake")
+    environ = {**os.environ, "INLAY_DEMO": "1", "INLAY_API_KEYS": keys, "INLAY_LAKE_URL": lake}
     embedded = not environ.get("INLAY_REDIS_URL")
     if embedded:
         environ["INLAY_REDIS_URL"] = f"redis://127.0.0.1:{free_port()}/0"
@@ -51,6 +52,7 @@ def main() -> int:
         lock = lock_folder(var)
         processes = Processes(var / "log", environ)
         _start(processes, settings, var / "redis" if embedded else None, stop.is_set)
+        _start_flow(processes, "lake")  # last, since nobody waits for it
         _greet(settings)
         while not stop.wait(0.5):
             processes.check()
@@ -91,7 +93,7 @@ def _start(processes: Processes, settings: dict[str, Any], redis_folder: Path | 
     stream = open_stream(settings["stream_url"])
     _say("starting the flows and the API")
     for flow in ("people", "items"):
-        processes.start(flow, [sys.executable, "-m", "bytewax.run", f"dataflows.{flow}"], ROOT)
+        _start_flow(processes, flow)
     processes.start("api", [sys.executable, "-m", "api"], ROOT)
     if not client.exists(LOADED_KEY):
         _say("loading the sample shop: its products, and a history of simulated shoppers")
@@ -106,6 +108,10 @@ def _start(processes: Processes, settings: dict[str, Any], redis_folder: Path | 
     wait_until("the API being ready", lambda: _is_ready(settings), 120, check)
     wait_until("the flows owning their partitions", lambda: _own(client, processes), 120, check)
     wait_until("the flows catching up", lambda: _caught_up(client, stream), 120, check)
+
+
+def _start_flow(processes: Processes, flow: str) -> None:
+    processes.start(flow, [sys.executable, "-m", "bytewax.run", f"dataflows.{flow}"], ROOT)
 
 
 def _publish(stream: Stream, events: Iterable[dict[str, Any]]) -> None:

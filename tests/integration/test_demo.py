@@ -76,7 +76,7 @@ def demo(folder: Path) -> Iterator[Demo]:
     with Demo(folder) as demo:
         yield demo
     assert demo.process.returncode == 0
-    assert len(demo.children) >= 4
+    assert len(demo.children) >= 5
     assert not [pid for pid in demo.children if Path(f"/proc/{pid}").exists()]
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{demo.url}/health/live")
@@ -119,6 +119,13 @@ def test_a_simulated_shopper_has_a_mail_with_pictures_that_exist(demo: Demo) -> 
             assert api.get(item["image_url"]).headers["content-type"] == "image/jpeg"
         page = api.get("/v1/blocks/weekly", params={"user_id": "sim-0001", "format": "html"}).text
         assert all(item["image_url"] in page for item in shown)
+
+
+def test_what_happened_is_kept_in_the_lake(demo: Demo, folder: Path) -> None:
+    give_up_at = time.monotonic() + 60
+    while not all(list((folder / "lake" / name).rglob("*.parquet")) for name in ("events", "features/entity=user")):
+        assert time.monotonic() < give_up_at
+        time.sleep(0.1)
 
 
 def test_the_law_of_the_stream_can_be_read_from_the_metrics(demo: Demo) -> None:

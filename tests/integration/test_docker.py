@@ -22,7 +22,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker/compose.yml").read_text())
 DOCKERFILE = (ROOT / "docker/Dockerfile").read_text()
 BIN = Path(sys.executable).parent
 SERVICES = COMPOSE["services"]
-INLAY = ("features", "people", "items", "api")
+INLAY = ("features", "people", "items", "lake", "api")
 
 
 def _stage(name: str) -> str:
@@ -88,6 +88,7 @@ def test_the_services_work_together_as_plain_processes(tmp_path: Path) -> None:
     def environ(service: str) -> dict[str, str]:
         told = dict(SERVICES[service]["environment"])
         told["INLAY_REDIS_URL"] = told["INLAY_REDIS_URL"].replace("redis:6379", f"127.0.0.1:{port}")
+        told["INLAY_LAKE_URL"] = str(tmp_path / "lake")
         if "INLAY_API_KEYS" in told:
             assert told["INLAY_API_KEYS"].startswith("${INLAY_API_KEYS:?"), "a key must be given, never shipped"
             told |= {"INLAY_API_KEYS": "k", "INLAY_PORT": str(api_port)}
@@ -100,10 +101,19 @@ def test_the_services_work_together_as_plain_processes(tmp_path: Path) -> None:
         with (
             _running("people", SERVICES["people"]["command"], environ("people"), tmp_path) as people,
             _running("items", SERVICES["items"]["command"], environ("items"), tmp_path) as items,
+            _running("lake", SERVICES["lake"]["command"], environ("lake"), tmp_path) as lake,
             _running("api", SERVICES["api"]["command"], environ("api"), tmp_path) as api,
         ):
-            _see_a_cart_in_a_block(f"http://127.0.0.1:{api_port}", [people, items, api])
-        assert [people.returncode, items.returncode] == [0, 0]
+            _see_a_cart_in_a_block(f"http://127.0.0.1:{api_port}", [people, items, lake, api])
+            _see_a_file_in_the_lake(tmp_path / "lake/events")
+        assert [people.returncode, items.returncode, lake.returncode] == [0, 0, 0]
+
+
+def _see_a_file_in_the_lake(events: Path) -> None:
+    give_up_at = time.monotonic() + 60
+    while not list(events.rglob("*.parquet")):
+        assert time.monotonic() < give_up_at
+        time.sleep(0.1)
 
 
 def _see_a_cart_in_a_block(url: str, processes: list[subprocess.Popen[bytes]]) -> None:

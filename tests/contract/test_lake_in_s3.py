@@ -1,0 +1,133 @@
+"""The lake in S3, as moto plays it: the same files, and whole or not at all, from the first event to a backfill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import pyarrow as pa
+import pytest
+from moto.server import ThreadedMotoServer
+
+from dataflows import backfill
+from dataflows.connectors.lake_events import Arrived, to_table
+from dataflows.connectors.lake_files import EVENTS, Lake, LakeError, date_of, open_lake
+from dataflows.connectors.lake_storage import open_storage
+from dataflows.connectors.lake_upkeep import Upkeep
+from dataflows.events import DAY
+from dataflows.lake_reader import connect
+from dataflows.stopping import StopSignal
+from feature_repo.layout import USER
+from tests.contract.redis_server import RedisServer
+from tests.given import NOW, an_event
+
+
+@pytest.fixture
+def url(moto: tuple[ThreadedMotoServer, int], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket, and the credentials of the environment."""
+    endpoint = f"http://127.0.0.1:{moto[1]}"
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    client = boto3.client("s3", endpoint_url=endpoint)
+    client.create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    yield f"s3://lake/shop/a?endpoint={endpoint}"
+    for each in client.list_objects_v2(Bucket="lake").get("Contents", ()):
+        client.delete_object(Bucket="lake", Key=each["Key"])
+    client.delete_bucket(Bucket="lake")
+
+
+def fill(lake: Lake) -> None:
+    for number in range(9):
+        rows = [
+            Arrived(an_event(event_id=f"e{number}-{n}", user_id=f"u{n}", occurred_at=NOW - n), NOW, 0, number * 3 + n)
+            for n in range(3)
+        ]
+        lake.add(EVENTS, date_of(NOW), f"{number}", to_table(rows))
+
+
+def ids(lake: Lake) -> list[str]:
+    with connect(lake) as tables:
+        return [row[0] for row in tables.sql("SELECT event_id FROM events ORDER BY event_id").fetchall()]
+
+
+def test_what_is_written_is_read_merged_erased_and_kept_for_its_time(url: str) -> None:
+    lake = open_lake(url)
+    fill(lake)
+    assert len(lake.files(EVENTS)) == 9
+    assert all(file.size > 0 and file.path.startswith("events/date=") for file in lake.files(EVENTS))
+    assert len(ids(lake)) == 27
+    assert Upkeep(lake, lambda: NOW, 0).run()[:3] == (9, 1, 0)
+    assert len(lake.files(EVENTS)) == 1
+    assert len(ids(lake)) == 27
+    assert (lake.holds(["u1"], []), lake.erase(["u1"], []), lake.holds(["u1"], [])) == (9, 9, 0)
+    assert len(ids(lake)) == 18
+    with pytest.raises(FileNotFoundError):
+        lake.read("events/date=2026-05-17/part-gone.parquet")
+    lake.storage.remove("events/date=2026-05-17/part-gone.parquet")
+    assert Upkeep(lake, lambda: NOW + 9 * DAY, 5 * DAY).run().expired == 1
+    assert ids(lake) == []
+
+
+def test_a_put_is_one_request_and_one_that_breaks_leaves_nothing(
+    url: str, moto: tuple[ThreadedMotoServer, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(url)
+    asked: list[str] = []
+    with watched(moto[1], asked):
+        storage.put("events/x.parquet", pa.py_buffer(b"x" * 3_000_000))
+    assert [each for each in asked if "events/x.parquet" in each] == ["PUT /lake/shop/a/events/x.parquet"]
+    assert [file.size for file in storage.find("events")] == [3_000_000]
+
+    class Breaks:
+        def __init__(self, path: str) -> None:
+            self.path = path
+
+        def __enter__(self) -> Any:
+            raise OSError("the connection broke")
+
+        def __exit__(self, *error: object) -> None:
+            return None
+
+    pauses: list[float] = []
+    monkeypatch.setattr(storage, "_sleep", pauses.append)
+    monkeypatch.setattr(
+        storage, "filesystem", type("Gone", (), {"open_output_stream": staticmethod(lambda path: Breaks(path))})()
+    )
+    with pytest.raises(LakeError, match="the connection broke"):
+        storage.put("events/y.parquet", pa.py_buffer(b"y"))
+    assert pauses == [0.2, 0.4, 0.8]
+    assert [file.path for file in open_storage(url).find("events")] == ["events/x.parquet"]
+
+
+@contextmanager
+def watched(port: int, asked: list[str]) -> Iterator[None]:
+    """What moto is asked meanwhile."""
+    from werkzeug.serving import WSGIRequestHandler
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            WSGIRequestHandler, "log_request", lambda self, *rest: asked.append(f"{self.command} {self.path}")
+        )
+        yield
+
+
+class Silent(StopSignal):
+    def listen(self) -> None:
+        """Leave the signals of the test's process alone."""
+
+
+def test_a_backfill_reads_a_lake_in_s3(
+    url: str, server: RedisServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(open_lake(url))
+    monkeypatch.setenv("INLAY_REDIS_URL", server.url)
+    monkeypatch.setattr(backfill, "StopSignal", Silent)
+    assert backfill.main([url.replace("?", "/events?")]) == 0, capsys.readouterr().err
+    assert "27 received = 27 applied" in capsys.readouterr().out
+    values, _ = USER.decode(server.client.hgetall(USER.key("u1")))
+    assert values["last_view_at"] == (NOW - 1) // 1_000_000
+    assert backfill.main([url]) == 2
+    assert "write …/events" in capsys.readouterr().err
