@@ -31,6 +31,7 @@ from api.networks import Proxies
 from api.openapi import Routes
 from api.publish import Bounded, Spooled
 from api.rates import Rates, read_rate
+from api.remembered import keep_remembering, recall, remember_last
 from api.served import Served
 from api.settings import ApiSettings
 from api.signing import SigningKeys
@@ -59,7 +60,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     """
     client = connect(settings.redis_url)
     features = OnlineFeatures(client)
-    snapshot = Snapshot()
+    snapshot, remembered = Snapshot(), Path(settings.snapshot) if settings.snapshot else None
     layouts = load_layouts(Path(settings.layouts) if settings.layouts else SHIPPED)
     publisher = _publisher(settings)
     telling = Telling(publisher)
@@ -88,6 +89,8 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if remembered:
+            recall(snapshot, remembered)  # until what is now is read
         with contextlib.suppress(redis.RedisError, OSError):  # it is tried again every few seconds
             await refresh(snapshot, features)
         with contextlib.suppress(redis.RedisError, OSError):  # likewise
@@ -96,6 +99,8 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
             publisher.start()
         always = (keep_fresh(snapshot, features), known.keep_fresh(), rates.keep_sharing())
         tasks = list(map(asyncio.create_task, always))
+        if remembered:
+            tasks.append(asyncio.create_task(keep_remembering(snapshot, remembered)))
         gc.collect()
         gc.freeze()  # a full collection of what Feast's modules hold takes 100 ms: leave it out for good
         warming = asyncio.create_task(asyncio.to_thread(device_of, "Mozilla/5.0" if knows_devices else ""))
@@ -104,6 +109,8 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if remembered:
+            remember_last(snapshot, remembered)
         with contextlib.suppress(redis.RedisError, OSError):  # when a key was last used is good to know, no more
             await known.tell()
         await features.close()

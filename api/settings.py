@@ -49,6 +49,7 @@ class ApiSettings(Struct, frozen=True):
     deadline: float
     decision_ttl: int
     layouts: str
+    snapshot: str
     enrich: tuple[str, ...]
     country_header: str
     geoip: str

@@ -115,6 +115,7 @@ SETTINGS: Final = (
     Setting("INLAY_SPOOL_MB", int, "1024", "megabytes the spool may have, all processes together; beyond: 503"),
     Setting("INLAY_DEADLINE", float, "0.06", "seconds a request for blocks may take before it answers with less"),
     Setting("INLAY_DECISION_TTL", int, "30", "days for which it is kept what a mail with a `send_id` showed"),
+    Setting("INLAY_SNAPSHOT", str, "", "file in which the API remembers what is popular, to start without the store"),
     Setting("INLAY_LAYOUTS", str, "", "folder of layout files; empty: those that ship with the product"),
     Setting("INLAY_DEMO", bool, "", "serve the sample shop at `/demo`; set by `make demo`, never in production"),
     Setting("INLAY_VAR", str, "", "folder in which `make demo` keeps its state; empty: `var/`"),

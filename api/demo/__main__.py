@@ -42,6 +42,7 @@ def main() -> int:
     keys = os.environ.get("INLAY_API_KEYS") or _api_key(var / "api_key")
     lake = os.environ.get("INLAY_LAKE_URL") or str(var / "lake")
     environ = {**os.environ, "INLAY_DEMO": "1", "INLAY_API_KEYS": keys, "INLAY_LAKE_URL": lake}
+    environ.setdefault("INLAY_SNAPSHOT", str(var / "snapshot"))
     embedded = not environ.get("INLAY_REDIS_URL")
     if embedded:
         environ["INLAY_REDIS_URL"] = f"redis://127.0.0.1:{free_port()}/0"

@@ -214,6 +214,20 @@ class TestFailures:
         own_server.kill()
         asyncio.run(story())
 
+    def test_it_was_never_there_for_a_process_that_remembers(self, own_server: RedisServer, tmp_path: Path) -> None:
+        file = tmp_path / "snapshot"
+
+        async def story() -> None:
+            async with open_shop(own_server) as shop:
+                remember(shop.snapshot, file)
+            own_server.kill()
+            async with open_shop(own_server, snapshot=False) as shop:
+                assert recall(shop.snapshot, file)
+                await shop.without_the_store()
+
+        stock(own_server)
+        asyncio.run(story())
+
     def test_it_is_slow(self, server: RedisServer) -> None:
         async def story() -> None:
             async with slow_proxy(server.port) as proxy, open_shop(server, proxy.url) as shop:
