@@ -1,4 +1,4 @@
-"""Remembered: the snapshot on disk, so that a process that starts while the online store is gone has something to show."""
+"""The snapshot on disk, so that a process that starts while the online store is gone has something to show."""
 
 from __future__ import annotations
 

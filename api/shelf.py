@@ -156,11 +156,11 @@ class Shelves:
 
     def __init__(self, features: OnlineFeatures, snapshot: Snapshot, monotonic: Callable[[], float]) -> None:
         self._features, self._snapshot, self._monotonic = features, snapshot, monotonic
-        self._shelf = Shelf(features, snapshot, monotonic())
+        self._shelf: Shelf | None = None
 
     def current(self) -> Shelf:
         """The shelf for mails that are begun now; who keeps it sees one state of it to the end."""
         now = self._monotonic()
-        if self._shelf.is_spent(now):
+        if self._shelf is None or self._shelf.is_spent(now):
             self._shelf = Shelf(self._features, self._snapshot, now, self._shelf)
         return self._shelf

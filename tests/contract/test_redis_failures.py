@@ -7,6 +7,7 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import httpx
@@ -21,6 +22,7 @@ from api.breaker import PAUSE
 from api.decisions import Decisions
 from api.features import OnlineFeatures, connect
 from api.layout import load_layouts
+from api.remembered import recall, remember
 from api.serve import BlockServer, routes
 from api.served import Served
 from api.shelf import FRESH
@@ -68,7 +70,7 @@ class Shop:
     def __init__(
         self, features: OnlineFeatures, snapshot: Snapshot, served: Served, decisions: Decisions, deadline: float
     ) -> None:
-        self.clock, self.features, self.told = 0.0, features, list[Event]()
+        self.clock, self.features, self.snapshot, self.told = 0.0, features, snapshot, list[Event]()
         server = BlockServer(
             features, snapshot, load_layouts(), deadline, served, decisions, self,
             monotonic=lambda: self.clock,

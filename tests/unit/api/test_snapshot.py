@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from api.known import CatalogueRow, ScopeFeatures
 from api.layout import load_layouts
 from api.plans import BlockPlan, Layout
+from api.remembered import keep_remembering, recall, remember
 from api.snapshot import ITEMS, LISTED, MOMENTS, PORTION, Snapshot, refresh
 from tests.unit.api.shop import CATALOGUE, Shop, Store, drawn, items
 
@@ -139,3 +141,46 @@ def test_a_mail_speaks_the_language_of_its_reader() -> None:
     html = shop.get("/v1/blocks/weekly", user_id="u1", format="html").text
     assert 'lang="de-AT"' in html
     assert "Ansehen" in html
+
+
+class TestRemembered:
+    """The snapshot on disk."""
+
+    def test_what_is_written_is_read(self, tmp_path: Path) -> None:
+        known, read = looked(Store()), Snapshot()
+        remember(known, tmp_path / "snapshot")
+        assert recall(read, tmp_path / "snapshot")
+        assert (read.fallback, read.catalogue) == (known.fallback, known.catalogue)
+        assert list(read.everywhere.items) == list(known.everywhere.items)
+        assert [each.name for each in tmp_path.iterdir()] == ["snapshot"]
+
+    def test_an_empty_one_takes_the_place_of_none(self, tmp_path: Path) -> None:
+        remember(looked(Store()), file := tmp_path / "snapshot")
+        before = file.read_bytes()
+        remember(Snapshot(), file)
+        assert file.read_bytes() == before
+
+    @pytest.mark.parametrize("content", [None, b"", b"\xc1", b"{}", b"\x92\x01\x02"])
+    def test_what_cannot_be_read_changes_nothing(self, tmp_path: Path, content: bytes | None) -> None:
+        file, snapshot = tmp_path / "snapshot", Snapshot()
+        if content is not None:
+            file.write_bytes(content)
+        assert not recall(snapshot, file)
+        assert snapshot == Snapshot()
+
+    def test_it_is_written_now_and_then_and_a_failure_is_said_once(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def some_time(file: Path) -> None:
+            writing = asyncio.create_task(keep_remembering(looked_at, file, 0.001))
+            while not (file.exists() or len(caplog.records) > 0):
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.02)
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+
+        looked_at = looked(Store())
+        asyncio.run(some_time(tmp_path / "snapshot"))
+        assert recall(Snapshot(), tmp_path / "snapshot")
+        asyncio.run(some_time(tmp_path / "missing" / "snapshot"))
+        assert ["INLAY_SNAPSHOT" in record.getMessage() for record in caplog.records] == [True]
