@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
+# Tests that start whole flows take the machine for themselves; all others share it, file by file.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo install test lint types unit bench lock clean
@@ -26,7 +28,8 @@ $(STAMP): requirements.lock pyproject.toml
 
 test: install ## lint, types, contracts between packages, and every test
 	@$(MAKE) --no-print-directory lint types
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/flow tests/contract
+	@$(BIN)/python -m pytest tests/integration tests/browser
 
 lint: install ## ruff and the import contracts
 	@$(BIN)/ruff check .
@@ -37,7 +40,7 @@ types: install ## mypy, strict
 	@$(BIN)/mypy
 
 unit: install ## only the tests that need no other process
-	@$(BIN)/python -m pytest tests/unit tests/flow
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/flow
 
 bench: install ## the benchmarks; prints a table, writes var/bench.json
 	@$(BIN)/python -m tests.benchmarks
