@@ -17,8 +17,9 @@ import msgspec
 
 from api.answer import Answer, Block, Item
 from api.blocks import KINDS
+from api.dress import clean, for_text, format_price, web_link
 from api.known import CatalogueRow
-from api.render import clean, for_text, format_price, template, web_link
+from api.template import template
 from api.words import BUTTONS, of_language
 
 DAY: Final = 86_400

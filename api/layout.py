@@ -15,8 +15,9 @@ import msgspec
 import msgspec.inspect
 
 from api.blocks import KINDS
+from api.dress import web_link
 from api.plans import BlockPlan, Layout, Plan, Rules, Text
-from api.render import TEMPLATES, web_link
+from api.render import TEMPLATES
 from api.resolve import STATIC
 from api.wording import NAMES, TITLE_NAMES
 from api.words import is_country, is_known

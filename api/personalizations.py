@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from api.answer import Answer, Item
-from api.render import format_price, render_html, web_link
+from api.dress import format_price, web_link
+from api.render import render_html
 
 MOST_RECIPIENTS: Final = 1_000
 """What SendGrid takes in one call."""

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 from urllib.parse import urlsplit
 
 import html5lib
@@ -10,11 +12,13 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markupsafe import Markup
 from msgspec.structs import replace
 
-from api import render
+from api import card
 from api.answer import Answer, Block
-from api.render import format_price, render_html, render_json, render_text, web_link
+from api.dress import format_price, web_link
+from api.render import render_html, render_json, render_text
 from tests.unit.api.mails import PLAIN, SAMPLES, Parsed, answer, block, item
 
 
@@ -124,9 +128,16 @@ def test_hostile_text_never_changes_what_a_browser_makes_of_the_html(both: tuple
     assert hostile[1][1] == hostile[-2][1] == "p"  # nothing before or after it was drawn in
 
 
-def test_a_browser_would_see_text_that_left_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The property itself, on a renderer that escapes nothing."""
-    monkeypatch.setattr(render, "for_html", render.Markup)
+@pytest.fixture
+def escaping_nothing() -> Iterator[None]:
+    """A renderer that escapes nothing, and remembers nothing of it."""
+    with mock.patch.object(card, "for_html", Markup), mock.patch.object(card, "_pieces", card._pieces.__wrapped__):
+        yield
+
+
+@pytest.mark.usefixtures("escaping_nothing")
+def test_a_browser_would_see_text_that_left_its_place() -> None:
+    """The property itself, where nothing is escaped."""
     for nasty in NASTY[:1] + NASTY[2:3] + NASTY[5:6]:
         hostile, plain = (
             tree(render_html(answer(block("recommended", item(title=title))))) for title in (f"{nasty}a", "b")
