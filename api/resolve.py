@@ -7,7 +7,7 @@ rung of every block what may be shown at all.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -154,12 +154,19 @@ def _cut(plan: BlockPlan, kind: Kind, known: Known, gone: Collection[str], most:
         return
     left, seen = most, set(gone)
     for rung in _ladder(plan, kind, known):
-        room = PICKED_OVER if rung.suits else left  # of those that must suit, most may not
-        ids = list(islice((item_id for item_id in dict.fromkeys(rung.ids) if item_id not in seen), room))
+        if rung.suits:  # most may not, and what does not suit here may do on another rung
+            new = dict.fromkeys(item_id for item_id in rung.ids if item_id not in seen)
+            yield rung._replace(ids=list(islice(new, PICKED_OVER)))
+            continue
+        ids = []
+        for item_id in rung.ids:
+            if item_id not in seen:
+                seen.add(item_id)
+                ids.append(item_id)
+                if len(ids) >= left:
+                    break
         yield rung._replace(ids=ids)
-        if not rung.suits:  # what does not suit here may do on another rung
-            seen.update(ids)
-            left -= len(ids) if rung.phrase != _PINNED else 0
+        left -= len(ids) if rung.phrase != _PINNED else 0
         if left <= 0:
             break
     if STATIC in _fallback(plan, kind):  # remembered with its rows, so it costs no reading
@@ -200,31 +207,36 @@ def _products(offer: Offer, mail: Mail, catalogue: Mapping[str, CatalogueRow], s
 
 def _ranked(
     rung: Rung, offer: Offer, mail: Mail, catalogue: Mapping[str, CatalogueRow], shown: set[str]
-) -> Iterator[str]:
+) -> Iterable[str]:
     """The items of a rung that may be shown and are what the block asks for, best first."""
-    plan, gone, complete, suits = offer.plan, offer.gone, mail.eligibility.complete, rung.suits
-    filters = plan.filters if rung.phrase != _PINNED else None
-    right = (
-        item_id
-        for item_id in rung.ids
-        if item_id not in shown
-        and item_id not in gone
-        and complete(item_id, row := catalogue.get(item_id))
-        and (filters is None or passes(filters, row))  # type: ignore[arg-type]  # complete says that it is there
-        and (suits is None or suits(row, _seed_row(rung, item_id, catalogue), offer.since))  # type: ignore[arg-type]
-    )
+    plan = offer.plan
+    right = _right(rung, offer, mail, catalogue, shown)
     if not plan.boosts or rung.phrase == _PINNED:
         return right
     places = [
         (place / boosted(plan.boosts, item_id, catalogue[item_id]), place, item_id)
         for place, item_id in enumerate(right, start=1)
     ]
-    return iter([item_id for *_, item_id in sorted(places)])
+    return [item_id for *_, item_id in sorted(places)]
 
 
-def _seed_row(rung: Rung, item_id: str, catalogue: Mapping[str, CatalogueRow]) -> CatalogueRow | None:
-    seed = rung.because(item_id).seed if rung.because else None
-    return catalogue.get(seed) if seed else None
+def _right(
+    rung: Rung, offer: Offer, mail: Mail, catalogue: Mapping[str, CatalogueRow], shown: set[str]
+) -> Iterator[str]:
+    """Likewise in the order of the rung."""
+    gone, suits, complete = offer.gone, rung.suits, mail.eligibility.complete
+    filters = offer.plan.filters if rung.phrase != _PINNED else None
+    for item_id in rung.ids:
+        if item_id in shown or item_id in gone:
+            continue
+        row = catalogue.get(item_id)
+        if row is None or not complete(item_id, row) or (filters is not None and not passes(filters, row)):
+            continue
+        if suits is not None:
+            seed = rung.because(item_id).seed if rung.because else None
+            if not suits(row, catalogue.get(seed) if seed else None, offer.since):
+                continue
+        yield item_id
 
 
 def _content(offer: Offer, mail: Mail, shown: set[str]) -> Block:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks import (
+    batch,
     block_latency,
     bytes_a_user,
     collector,
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "gate": gate.measure,
     "million_users": million_users.measure,
     "storm": storm.measure,
+    "batch": batch.measure,
     "block_latency": block_latency.measure,
     "bytes_a_user": bytes_a_user.measure,
     "collector": collector.measure,
