@@ -34,11 +34,10 @@ class Eligibility:
         """The items that are out, whatever their rows say, of a block that may show the cart or may not."""
         return self._gone if shows_cart else self._gone_or_in_cart
 
-    def complete(self, item_id: str, row: CatalogueRow | None) -> bool:
+    def complete(self, item_id: str, row: CatalogueRow) -> bool:
         """Whether an item's row lets it be shown."""
         return (
-            row is not None
-            and row.in_stock is not False
+            row.in_stock is not False
             and bool(row.title and row.url and row.image_url)
             and row.price is not None
             and not (self._ruled and self._ruled_out(item_id, row))
