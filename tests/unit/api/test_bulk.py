@@ -21,7 +21,7 @@ from api.bulk import MOST_BATCHES, MOST_BYTES, MOST_USERS
 from api.known import Known, ScopeFeatures, UserFeatures
 from api.personalizations import MOST_RECIPIENTS
 from api.plans import BlockPlan, FrequencyCap, Layout
-from tests.unit.api.shop import ITEMS, LAYOUTS, Shop, items, sources
+from tests.unit.api.shop import CATALOGUE, ITEMS, LAYOUTS, SHOPPER, Shop, items, sources
 
 BATCH = "/v1/blocks/weekly/batch"
 SENDGRID = "/v1/blocks/weekly/sendgrid"
@@ -203,6 +203,18 @@ class TestDegraded:
         shop.clock = 0
         assert sources(shop.lines(["u1"])[0])[0] == "personal"
         assert len(tries) == FAILURES
+
+    def test_a_store_that_was_emptied_is_made_up_for_by_the_snapshot(self, shop: Shop) -> None:
+        shop.store.users, shop.store.popular, shop.store.near, shop.store.rows = {}, {}, {}, {}
+        lines = shop.lines(["u1", "u2"])
+        assert [sources(line) for line in lines] == [["static"] * 3] * 2
+        assert items(lines[0]) == items(shop.mail())
+
+    def test_a_row_that_changed_since_the_snapshot_is_read(self, shop: Shop) -> None:
+        shop.store.users["u1"] = replace(SHOPPER, recent_items=["p19", "p18"])
+        shop.snapshot.catalogue |= {item_id: CATALOGUE[item_id] for item_id in ("p18", "p19")}
+        shop.store.rows["p19"] = replace(CATALOGUE["p19"], in_stock=False)
+        assert items(shop.lines(["u1"])[0])[0] == items(shop.mail())[0] == ["p18"]
 
     def test_a_note_that_fails_keeps_nothing_back(self) -> None:
         capped = {"mine": Layout("mine", (BlockPlan("trending", "Hot", count=2, frequency_cap=FrequencyCap(1, 7)),))}
