@@ -23,7 +23,7 @@ PAGE = (ROOT / "docs/limits.md").read_text()
 ROWS = re.findall(r"^\| ([^|]+) \| ([\d,]+) \| `([^`]+)` \| ([^|]+) \|$", PAGE, re.MULTILINE)
 BOUNDS = re.compile(
     r"^(MOST_[A-Z_]+|[A-Z_]+_AT_ONCE|MAX_(?:BODY|EVENTS|EVENT_BYTES)|KEPT_[A-Z]+)\b[^=\n]* = (?!\d+\.\d)[\d(]"
-    r"|^@lru_cache\(maxsize=\d{4,}\)\ndef (\w+)", re.MULTILINE
+    r"|^@lru_cache\(maxsize=\d{4,}\)\ndef ([a-z]\w*)", re.MULTILINE
 )  # fmt: skip
 UNLISTED = {
     "dataflows.aggregates.neighbours.decay",  # remembers a number a day
