@@ -13,7 +13,7 @@ from pathlib import Path
 import redis
 from fastapi import APIRouter, FastAPI
 
-from api import admin, bulk, calls, collect, feeds, health, oauth, problems, schemas, script, serve, webhooks
+from api import admin, bulk, calls, collect, erasure, feeds, health, oauth, problems, schemas, script, serve, webhooks
 from api.access import SCOPES, Access, Keys, fixed
 from api.audit import Audit
 from api.bearers import Bearers
@@ -22,6 +22,7 @@ from api.decisions import Decisions
 from api.demo import pages
 from api.door import Door
 from api.edge import Edge
+from api.erasing import open_eraser
 from api.features import OnlineFeatures, connect
 from api.geoip import Countries
 from api.issuers import IssuerKeys
@@ -73,6 +74,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         settings.dead_letters_bytes,
     )
     keeper = connect_keeper(letters_address)
+    eraser = open_eraser(settings, keeper, publisher, letters, decisions)
     ring, audit = KeyRing(keeper), Audit(keeper, settings.audit_keep)
     rates = Rates(keeper, settings.rate_key, settings.rate_network)
     signing = SigningKeys(keeper, settings.token_seconds)
@@ -106,6 +108,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         warming = asyncio.create_task(asyncio.to_thread(device_of, "Mozilla/5.0" if knows_devices else ""))
         yield
         await warming
+        await eraser.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -131,6 +134,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     app.include_router(feeding)
     guarded.add(serve.user_routes(features), "read")
     guarded.add(admin.routes(ring, audit), "admin")
+    guarded.add(erasure.routes(eraser, audit), "admin")
     desk = oauth.TokenDesk(access, signing, settings.oauth_issuer, rates, read_rate(settings.rate_tokens))
     app.include_router(oauth.routes(desk))
     app.include_router(webhooks.routes(open_hooks(collector, settings.webhooks)))

@@ -26,7 +26,7 @@ from dataflows.connectors.redis_streams import connect
 from dataflows.events import to_rfc3339
 from dataflows.settings import SettingError, read_settings
 
-AUDIT_KEY: Final = "inlay:audit"
+AUDIT_KEY: Final = "inlay:admin"
 MOST_SHOWN: Final = 1_000
 
 log: Final = logging.getLogger("inlay.audit")

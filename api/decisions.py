@@ -108,7 +108,7 @@ class Decisions:
         client = self._client if len(answers) == 1 else self._client.pipeline(transaction=False)
         calls = [
             self._keep(
-                [_key(mail.place()), _index(mail.user_id)],
+                [_key(mail.place()), decisions_of(mail.user_id)],
                 [content, mail.place(), self._ttl, now, MOST, int(mail.user_id in instead), _PREFIX],
                 client,
             )
@@ -134,10 +134,10 @@ class Decisions:
         Raises:
             redis.RedisError: Redis does not answer.
         """
-        places: Any = await self._client.zrange(_index(user_id), 0, -1)
+        places: Any = await self._client.zrange(decisions_of(user_id), 0, -1)
         for place in places:
             self._remembered.pop(place, None)
-        removed: Any = await self._client.delete(_index(user_id), *map(_key, places))
+        removed: Any = await self._client.delete(decisions_of(user_id), *map(_key, places))
         return max(0, int(removed) - 1)
 
     def _taken(self, found: Iterable[tuple[Mail, Any]]) -> dict[str, Answer]:
@@ -212,5 +212,6 @@ def _key(place: bytes) -> bytes:
     return _PREFIX.encode() + place
 
 
-def _index(user_id: str) -> str:
+def decisions_of(user_id: str) -> str:
+    """Where it is kept which decisions are a user's."""
     return f"inlay:decisions:{user_id}"

@@ -27,6 +27,8 @@ USER_VIEWS: Final = ("user_activity", "user_items")
 SCOPE_NAMES: Final = ("items", "bestsellers")
 SCOPE_VIEWS: Final = ("scope_popular", "scope_bestsellers")
 USER_FIELDS: Final = (*USER.fields(USER_NAMES), *(USER.stamps[view] for view in USER_VIEWS))
+CONSENTS: Final = ("email_allowed", "profile_allowed")
+"""What is shown of who said no to a profile."""
 CAUGHT_UP_KEY: Final = "inlay:caught_up:{}"
 """Where a flow says, by partition, up to when it has counted all that came."""
 CATALOGUE_NAMES: Final = (
@@ -135,6 +137,10 @@ class OnlineFeatures:
             if column.field in pairs and column.view != "user_state":
                 (value,) = _read_row(USER, (column.name,), (pairs[column.field],))
                 views.setdefault(column.view, {})[column.name] = value
+        said = views.get("user_profile", {})
+        if said.get("profile_allowed") is False:
+            views = {"user_profile": {name: said[name] for name in CONSENTS if said.get(name) is not None}}
+            return views, {view: at for view, at in times.items() if view in views}
         return views, {view: at for view, at in times.items() if view != "user_state"}
 
     async def outcomes(self, flow: str) -> dict[str, int]:

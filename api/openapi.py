@@ -47,7 +47,7 @@ class Routes:
 
     def __init__(self, app: FastAPI, access: Access) -> None:
         self._app, self._access = app, access
-        self.scopes: dict[str, Scope] = {}
+        self.scopes: dict[tuple[str, str], Scope] = {}
         self._document = app.openapi
         app.openapi = self._openapi  # type: ignore[method-assign]  # FastAPI's own way
 
@@ -58,14 +58,15 @@ class Routes:
 
     def note(self, router: APIRouter, scope: Scope) -> None:
         """Routes that look for a key themselves, since it may be in the body, ask for a scope."""
-        self.scopes.update((route.path, scope) for route in router.routes if isinstance(route, APIRoute))
+        for route in router.routes:
+            if isinstance(route, APIRoute):
+                self.scopes |= dict.fromkeys(((method, route.path_format) for method in route.methods or ()), scope)
 
     def _openapi(self) -> dict[str, Any]:
         content = self._document()
         content.setdefault("components", {})["securitySchemes"] = SCHEMES
-        told = {path.replace(":path}", "}"): scope for path, scope in self.scopes.items()}
         for path, operations in content["paths"].items():
-            if path in told:
-                for operation in operations.values():
-                    operation["security"] = [{"bearer": []}, {"key": []}, {"oauth": [told[path]]}]
+            for method, operation in operations.items():
+                if scope := self.scopes.get((method.upper(), path)):
+                    operation["security"] = [{"bearer": []}, {"key": []}, {"oauth": [scope]}]
         return content

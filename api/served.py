@@ -36,7 +36,7 @@ class Served:
         """
         pipeline = self._client.pipeline(transaction=False)
         for user_id in user_ids:
-            pipeline.zrangebyscore(_key(user_id), now - _SECONDS, "+inf", withscores=True)
+            pipeline.zrangebyscore(served_key(user_id), now - _SECONDS, "+inf", withscores=True)
         return {
             user_id: _times(pairs, send_id) for user_id, pairs in zip(user_ids, await pipeline.execute(), strict=True)
         }
@@ -50,9 +50,9 @@ class Served:
         pipeline = self._client.pipeline(transaction=False)
         for user_id, item_ids in shown.items():
             if members := {f"{send_id}\n{item_id}": now for item_id in item_ids}:
-                pipeline.zadd(_key(user_id), members, nx=True)
-                pipeline.zremrangebyscore(_key(user_id), "-inf", now - _SECONDS)
-                pipeline.expire(_key(user_id), _SECONDS)
+                pipeline.zadd(served_key(user_id), members, nx=True)
+                pipeline.zremrangebyscore(served_key(user_id), "-inf", now - _SECONDS)
+                pipeline.expire(served_key(user_id), _SECONDS)
         await pipeline.execute()
 
 
@@ -66,5 +66,6 @@ def _times(pairs: Any, send_id: str | None) -> dict[str, list[int]]:
     return found
 
 
-def _key(user_id: str) -> str:
+def served_key(user_id: str) -> str:
+    """Where it is kept for a user."""
     return f"inlay:served:{user_id}"

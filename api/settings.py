@@ -19,6 +19,8 @@ class ApiSettings(Struct, frozen=True):
 
     redis_url: str
     stream_url: str
+    derived_url: str
+    lake_url: str
     dead_letters_url: str
     dead_letters_keep: int
     dead_letters_age: float

@@ -95,6 +95,15 @@ class SpoolFile:
             os.ftruncate(handle, size)
         return cls(path, handle, size)
 
+    @staticmethod
+    def look(path: Path) -> list[bytes]:
+        """The events in a file, whoever writes it; those that the stream has taken already may be among them."""
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return []
+        return [event for (_, event), _ in _records(content[HEAD.size :])]
+
     def append(self, data: bytes) -> None:
         """Put records behind the others and have them on the disk.
 

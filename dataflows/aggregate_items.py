@@ -104,6 +104,12 @@ class FoldItems:
             return []
         self._shrink()
         result = Aggregated(tuple(self._seen))
+        erasures = [
+            command
+            for batch in batches
+            for offset, command in batch.erasures
+            if offset > self._counted[batch.partition]
+        ]
         applied = self._sift(batches, result, now)
         visits = self._visits.load({event.key for event in applied if event.type in STRENGTHS})
         touch = _Touch(self._items.load(_items_met(applied, visits)), self._scopes.load, now)
@@ -112,6 +118,10 @@ class FoldItems:
         self._emit(result, touch, now)
         for user in touch.visited:
             result.commands.append(("SET", visit_key(user), visits[user].pack(), "EX", VISIT_TTL_SECONDS))
+        for command in erasures:
+            # Behind the visits of this commit: what of it came after the command is not worth a commit of its own.
+            self._visits.renew(command.key)
+            result.commands += [("DEL", visit_key(command.key)), *command.commands("items")]
         for seen in self._seen.values():
             result.commands += seen.commands()
         return [result]
@@ -156,6 +166,7 @@ class FoldItems:
                 else:
                     applied.append(event)
                 outcomes[outcome] += 1
+            outcomes["applied"] += sum(offset > counted for offset, _ in batch.erasures)
             # Refusals are counted here and kept by the people flow, which reads the same events; but for those that
             # are this flow's own.
             refused = [(partition, offset, each) for offset, each in batch.refused if offset > counted]

@@ -8,12 +8,15 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from dataflows.aggregate import CALM, EXPIRED_AT_ONCE, EXPIRED_IN_CALM, DueSet
 from dataflows.aggregates.merging import whole
-from dataflows.aggregates.people import ONCE_KNOWN, Fact, User
+from dataflows.aggregates.people import CONSENTS, ONCE_KNOWN, PROFILING, SAYING, Fact, User
 from dataflows.aggregates.population import Move, Standing, standing_of
 from dataflows.aggregates.segments import segment_of, turn_of
 from dataflows.aggregates.sessions import Derived
+from dataflows.erasing import Erase, counted
+from dataflows.erasing import gone as erased_with
 from dataflows.events import DAY, OURS, Outcome, Placed
 from dataflows.identities import Identities
+from dataflows.inbox import Erased
 from dataflows.machines import is_machine
 from dataflows.population import Population, population_commands
 from dataflows.stages import Aggregated, Command, Enriched, Row
@@ -80,8 +83,77 @@ class FoldPeople:
             self._due, self._identities, self._tell, self._population = self._open(self._partition)
             self._counted = self._committed[self._partition]
         self._brought += sum(len(batch.batch.events) for batch in batches)
-        told = self._hear(now)
-        return told + [self._fold(batch, now) for batch in batches if batch.batch.offset >= 0]
+        results = self._hear(now)
+        for batch in batches:
+            if batch.batch.offset >= 0:
+                results += self._in_order(batch, now) if batch.batch.erasures else [self._fold(batch, now)]
+        return results
+
+    def _in_order(self, enriched: Enriched, now: int) -> list[Aggregated]:
+        """What a micro-batch with erasures comes to: a commit for each, and for what lies between them."""
+        batch, facts = enriched
+        results = []
+        for offset, command in batch.erasures:
+            before, batch = batch.split(offset)
+            if before.offset >= 0:
+                results.append(self._fold(Enriched(before, facts), now))
+            results.append(self._obey(offset, command, now))
+        if batch.events or batch.refused:
+            results.append(self._fold(Enriched(batch, facts), now))
+        return results
+
+    def _obey(self, offset: int, command: Erase, now: int) -> Aggregated:
+        """The commit of an erasure; of one that is read again, and behind which something came, nothing."""
+        assert self._partition is not None  # noqa: S101  # it came in a micro-batch
+        fresh = offset > self._counted
+        outcomes: Mapping[Outcome, int] = {"applied": 1} if fresh else {}
+        result = Aggregated((self._partition,), outcomes=outcomes, received=int(fresh))
+        key = command.key
+        user = self._users.load([key])[key]
+        if self._history or offset > user.offset:
+            message, kept = Erased(key, command.user_id, command.erasure), ""
+            if key == command.user_id or self._identities.erase(message, user, now):
+                kept = self._erase({key: message}, result, now)
+            else:
+                self._emit(result, [(key, user, 0)] if user.row_at else (), now)
+            result.commands += command.commands("people", kept=kept)
+            if key != command.user_id:
+                result.commands += counted(command.erasure, "answered")
+        self._counted = max(self._counted, offset)
+        result.offsets = {self._partition: self._counted}
+        return result
+
+    def _erase(self, gone: Mapping[str, Erased], result: Aggregated, now: int) -> str:
+        """Everything of some ids goes with the commit, but for a no that was said; the names of what is kept."""
+        assert self._partition is not None  # noqa: S101  # rows are some partition's
+        moves: list[Move] = []
+        staying: list[Touched] = []
+        due: dict[str, int | None] = {}
+        kept: set[str] = set()
+        for key, message in gone.items():
+            user = self._users.load([key])[key]
+            said = whole(user, now).profile
+            withheld = {name: said[name] for name in CONSENTS if said.get(name, (0, None))[1] is False}
+            self._identities.leave(key, user, message.erasure)
+            if message.awaited:
+                result.commands += erased_with(message.erasure, key)
+            if message.erasure:
+                result.commands += self._identities.erased.note(key, now)
+            row_at, standing = user.row_at, user.standing
+            self._forget(key, user, result, moves)
+            due[key] = None
+            if withheld and key == message.user:
+                fresh = self._users.load([key])[key]
+                fresh.profile, fresh.row_at, fresh.offset = withheld, row_at, user.offset
+                result.forgotten.remove(("user", key))  # its row is written over, all of it
+                staying.append((key, fresh, 0))
+                kept |= withheld.keys()
+            elif not row_at and standing is None:
+                result.forgotten.remove(("user", key))  # there never was anything
+        result.commands += self._due.commands(due)
+        result.commands += population_commands(self._partition, moves)
+        self._emit(result, staying, now)
+        return " ".join(sorted(kept))
 
     def _fold(self, enriched: Enriched, now: int) -> Aggregated:
         batch = enriched.batch
@@ -113,9 +185,13 @@ class FoldPeople:
         counted, history, identities, applied = self._counted, self._history, self._identities, 0
         for key, user in self._users.load(placed).items():
             newest = NOTHING
+            denied = user.is_denied()
+            parts = () if user.identity is None else tuple(user.identity.parts)
+            is_erased = key in identities.erased
             done = counted if history else user.offset
             for offset, event in placed[key]:
-                if offset <= done:
+                # What is read again of somebody who was erased since is not to bring them back.
+                if offset <= done or (is_erased and offset <= counted):
                     applied += offset > counted
                     continue
                 at: int = event.occurred_at  # type: ignore[assignment]  # settled when the event was made
@@ -123,6 +199,9 @@ class FoldPeople:
                     done = user.offset = offset
                 outcome = user.apply(event, facts, at if history else now)
                 if outcome == "applied":
+                    if event.type in SAYING and not denied and user.is_denied():
+                        denied = True
+                        identities.leave_parts(key, parts)
                     if at > newest:
                         newest = at
                     if (event.anonymous_id is not None or event.type == "identify") and not is_machine(event):
@@ -159,8 +238,15 @@ class FoldPeople:
             return []
         assert self._partition is not None  # noqa: S101  # an inbox is a partition's
         users = self._users.load({message.to for message in messages})
-        touched = self._identities.take(messages, users)
+        touched, gone = self._identities.take(messages, users, now)
         result = Aggregated((self._partition,))
+        for message in messages:
+            # Who is nothing any more, since that was all of somebody who is erased, goes too.
+            if isinstance(message, Erased) and message.to in touched and users[message.to].is_void():
+                touched.discard(message.to)
+                if users[message.to].row_at:
+                    gone[message.to] = message
+        self._erase(gone, result, now)
         self._emit(result, _untouched({key: users[key] for key in sorted(touched)}), now)
         result.commands += self._identities.taken()
         return [result]
@@ -177,6 +263,11 @@ class FoldPeople:
         cuts = self._population.cuts(now)
         for key, user, newest in users:
             person = whole(user, now)
+            if person is not user and person.is_denied():
+                user.profile[PROFILING] = person.profile[PROFILING]  # another id of theirs said it
+                self._identities.leave_parts(key, tuple(user.identity.parts) if user.identity else ())
+                user.keep_what_must()
+                person = user
             if timed and self._is_forgotten(user, person, now):
                 if user.row_at:  # else that was a moment ago, and is being stored
                     self._forget(key, user, result, moves)
@@ -200,8 +291,9 @@ class FoldPeople:
             changes.append(self._forgotten_at(user, person, now))
             due[key] = min((at for at in changes if at is not None), default=None)
             state = None if timed and before == self._kept(user) else user.pack()
-            # What is counted for somebody else from now on may leave a null where there was a value.
-            omitted = ONCE_KNOWN if user.identity is None else frozenset()
+            # What is counted for somebody else from now on, or was forgotten, may leave a null where a value was.
+            plain = user.identity is None and not user.is_consent_withheld()
+            omitted = ONCE_KNOWN if plain else frozenset()
             result.rows.append(Row("user", key, user.row_at, values, state, omitted, timed))
         result.commands += self._due.commands(due)
         result.commands += self._identities.commands()

@@ -47,7 +47,27 @@ class Changed(Struct, frozen=True, array_like=True, tag=True, gc=False):
     part: str
 
 
-Message = Linked | Aliased | Changed
+class Erased(Struct, frozen=True, array_like=True, tag=True, gc=False):
+    """A user is erased, or said no: what an id is to them, and has of them, goes; to the owner of the id.
+
+    `erasure` is the command that asks for it; empty: none does, they said no.
+    """
+
+    to: str
+    user: str
+    erasure: str
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return self.erasure not in ("", LATE)
+
+
+LATE: Final = "late"
+"""In the place of a command's id: what was on its way when they were erased came too late for an answer."""
+
+
+Message = Linked | Aliased | Changed | Erased
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[Message]).decode

@@ -19,6 +19,7 @@ from dataflows.aggregates.people import User
 from dataflows.derived import open_derived, silence
 from dataflows.enrich import Complete, LookUp, enrich
 from dataflows.enrichments import EnrichmentError, open_sources
+from dataflows.erased_ids import ErasedIds
 from dataflows.event_gate import judge_people
 from dataflows.events import DAY, SECOND
 from dataflows.gate import Gate
@@ -80,7 +81,7 @@ def folds(client: redis.Redis, settings: FlowSettings, partitions: int) -> Calla
         def open_partition(number: int) -> Partition:
             return Partition(
                 DueSet(client, DUE_KEY.format(number)),
-                Identities(Inbox(client, number), stored, partitions),
+                Identities(Inbox(client, number), stored, partitions, ErasedIds(client, number)),
                 silence if history else derived.commands,
                 population,
             )

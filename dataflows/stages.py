@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from dataflows.aggregates.people import Fact
 from dataflows.connectors import Records
+from dataflows.erasing import Erase
 from dataflows.events import Outcome, Placed, Refused
 
 Received = Records
@@ -18,7 +19,8 @@ Received = Records
 class Validated(NamedTuple):
     """The events that can be read, the ones that were refused, and the highest offset among both; -1 if it is empty.
 
-    `received` is what they were read from, where a later step may have to refuse one of them.
+    `received` is what they were read from, where a later step may have to refuse one of them; `erasures` are commands
+    among the events, with their offsets.
     """
 
     partition: int
@@ -26,6 +28,19 @@ class Validated(NamedTuple):
     events: list[Placed]
     refused: list[tuple[int, Refused]]
     received: Received | None = None
+    erasures: Sequence[tuple[int, Erase]] = ()
+
+    def split(self, offset: int) -> tuple[Validated, Validated]:
+        """What came before an offset, and what came behind it; the first is of offset -1 if that is nothing."""
+        before = [each for each in self.events if each[0] < offset]
+        refused = [each for each in self.refused if each[0] < offset]
+        last = max((each[0] for each in (*before, *refused)), default=-1)
+        rest = self._replace(
+            events=[each for each in self.events if each[0] > offset],
+            refused=[each for each in self.refused if each[0] > offset],
+            erasures=[each for each in self.erasures if each[0] > offset],
+        )
+        return self._replace(offset=last, events=before, refused=refused, erasures=()), rest
 
     def original(self, offset: int) -> bytes:
         """The bytes that were received at an offset of it."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import cast
 
 from dataflows.avro_wire import AvroWire
+from dataflows.erasing import Erase, read_command
 from dataflows.events import Placed, Refused, parse
 from dataflows.stages import Received, Validated
 
@@ -65,14 +66,18 @@ class Validate:
             judged = [again(each, now, max_skew) if isinstance(each, Refused) else each for each in judged]
         events: list[Placed] = []
         refused: list[tuple[int, Refused]] = []
+        erasures: list[tuple[int, Erase]] = []
         for offset, each in zip(batch.offsets, judged, strict=True):
             if isinstance(each, Refused):
+                if (command := read_command(each.original)) is not None:
+                    erasures.append((offset, command))
+                    continue
                 refused.append((offset, each))
                 self._count(each)
             else:
                 events.append((offset, each))
                 self._forgive(1)
-        return Validated(batch.partition, last, events, refused, batch)
+        return Validated(batch.partition, last, events, refused, batch, erasures)
 
     def _forgive(self, good: int) -> None:
         if good and self._excess:

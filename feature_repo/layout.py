@@ -7,6 +7,7 @@ function, value protobufs and definitions, take a fraction of that. A contract t
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
@@ -177,6 +178,15 @@ class EntityLayout:
         """The Redis key of the entity `value`."""
         text = value.encode()
         return b"".join((self._head, struct.pack("<I", len(text)), text, self._tail))
+
+    @property
+    def pattern(self) -> bytes:
+        """What matches the Redis keys of all entities, and perhaps some others, for SCAN."""
+        return re.sub(rb"([\\*?\[\]])", rb"\\\1", self._head) + b"*" + self._tail
+
+    def value_of(self, key: bytes) -> str:
+        """The entity whose Redis key it is."""
+        return key[len(self._head) + 4 : -len(self._tail)].decode("utf-8", "replace")
 
     def fields(self, names: Iterable[str]) -> list[bytes]:
         """The hash fields of the features `names`."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from dataflows.aggregates.identity import Identity, Part, origin_of
 from dataflows.aggregates.log import moment, newest, read
-from dataflows.aggregates.people import User
+from dataflows.aggregates.people import PROFILING, User
 from dataflows.aggregates.seen import SeenByUser
 
 UNBOUNDED: Final = 2**62
@@ -34,6 +34,13 @@ def contribution(origin: User, part: str) -> Part | None:
     own = User.unpack(origin.pack())
     own.offset, own.row_at, own.identity = -1, 0, None
     return Part(max(own.last.values(), default=0), [], own.pack())
+
+
+def consent_of(part: Part, name: str) -> tuple[int, bool] | None:
+    """What a part says of whether there may be a profile, and when it was said; None if it says nothing."""
+    alone = Identity()
+    alone.parts = {name: part}
+    return _fold(User(), alone, part.newest).profile.get(PROFILING)
 
 
 def whole(user: User, now: int) -> User:

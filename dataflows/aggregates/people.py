@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from dataflows.aggregates.baskets import EVERYTHING, Cart
@@ -33,6 +33,8 @@ LAST: Final[Mapping[str, str]] = {
 }  # fmt: skip
 TRAITS: Final[Mapping[str, type]] = {"country": str, "locale": str, "timezone": str, "first_name": str}
 CONSENTS: Final = ("email_allowed", "profile_allowed")
+PROFILING: Final = "profile_allowed"
+"""Whoever said no to this has no features but what they said."""
 LATE: Final = HORIZON * DAY
 """Nothing newer than this is late, which saves looking."""
 NAMES: Final = {
@@ -53,6 +55,8 @@ NOBODY: Final[dict[str, Any]] = {
 }  # fmt: skip
 """The row of somebody who never did anything, in the order of every row."""
 NOTHING_COUNTED: Final = {name: NOBODY[name] for name in NUMBERS}
+DONE: Final = ("tiles", "_orders", "recent", "_cart", "_wishes", "_bought", "sessions")
+"""What of a user's state holds what the user did."""
 WISHES: Final = 100
 BOUGHT: Final = 200
 
@@ -148,8 +152,15 @@ class User:
             return "duplicate"
         if kind in MACHINE_MADE and is_machine(event):
             return "applied"  # it is one event more, and counts for nobody
+        if PROFILING in self.profile and self.is_denied():
+            if kind in SAYING:
+                self._take(event, kind, at, facts, now)
+                self._settle_consent()
+            return "applied"
         self.sessions.observe(event, at)
         self._take(event, kind, at, facts, now)
+        if kind in SAYING:
+            self._settle_consent()
         return "applied"
 
     def recall(self, entry: Entry, now: int) -> None:
@@ -243,6 +254,39 @@ class User:
         parts = (part.newest for part in identity.parts.values())
         links = (at for at, _ in identity.links.pairs)
         return max((self.row_at, *parts, *links))
+
+    def is_denied(self) -> bool:
+        """Whether there may be no profile."""
+        said = self.profile.get(PROFILING)
+        return said is not None and said[1] is False
+
+    def is_void(self) -> bool:
+        """Whether nothing is known: no event, nothing said, nothing that it is to others."""
+        identity = self.identity
+        related = identity is not None and (identity.log or identity.links or identity.targets or identity.parts)
+        return not (len(self.seen) or self.last or self.profile or related)
+
+    def remake(self, entries: Iterable[Entry], now: int) -> None:
+        """Be what these entries of the log come to, and no more; what it is to others stays."""
+        fresh = User()
+        for entry in entries:
+            fresh.recall(entry, now)
+        for name in (*DONE, "last", "profile", "seen"):
+            setattr(self, name, getattr(fresh, name))
+
+    def keep_what_must(self) -> None:
+        """Forget all but a no to something, which must outlive everything else."""
+        fresh = User()
+        for name in DONE:
+            setattr(self, name, getattr(fresh, name))
+        self.last = {}
+        self.profile = {name: said for name, said in self.profile.items() if name in CONSENTS}
+        if self.identity is not None:
+            self.identity.parts, self.identity.log, self.identity.folded = {}, [], None
+
+    def _settle_consent(self) -> None:
+        if self.is_denied():
+            self.keep_what_must()
 
     def is_consent_withheld(self) -> bool:
         """Whether the user said no to something: that must outlive all that is known otherwise."""
@@ -339,6 +383,8 @@ def _withdraw(user: User, event: Told, at: int, facts: Mapping[str, Fact]) -> No
     user._learn("email_allowed", False, at)
 
 
+SAYING: Final = frozenset({"sign_up", "identify", "profile", "consent", "email_complaint", "email_unsubscribe"})
+"""Types that may say something of consent."""
 _FOLDS: Final = {
     "view": _view,
     "add_to_cart": _add_to_cart,

@@ -11,13 +11,16 @@ from typing import Any, Final
 
 import jwt
 import msgspec
+import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from api.audit import main as audit_main
 from api.issuers import Issuer, IssuerKeys
+from api.keys import main as keys_main
 from tests.contract.redis_server import RedisServer
-from tests.contract.service import ALL, WRITE, Service, service
+from tests.contract.service import ALL, WRITE, Service, service, stored
 
 FOREIGN: Final = "https://login.example.com"
 REFUSED: Final = (401, 403)
@@ -33,10 +36,10 @@ def run(server: RedisServer, story: Callable[[Service], Awaitable[None]], **sett
 
 def routes_of(api: Service) -> Iterator[tuple[str, str, str | None]]:
     """Method, path and scope of every route."""
-    scopes = {path.replace(":path}", "}"): scope for path, scope in api.app.state.routes.scopes.items()}
+    scopes = api.app.state.routes.scopes
     for path, operations in api.app.openapi()["paths"].items():
         for method in operations:
-            yield method.upper(), path, scopes.get(path)
+            yield method.upper(), path, scopes.get((method.upper(), path))
 
 
 def concrete(path: str) -> str:
@@ -48,8 +51,12 @@ def concrete(path: str) -> str:
     return path
 
 
-def test_every_route_lets_in_whom_it_should_and_nobody_else(server: RedisServer) -> None:
-    """Each route by each role, by key, by token, and as Basic where a shop's clients do so."""
+def test_every_route_lets_in_whom_it_should_and_nobody_else(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each method of each route by each role, by key and by token."""
+    monkeypatch.setattr("api.erasure.ANSWER_WITHIN", 0.01)  # no flow is there to wait for
+    monkeypatch.setattr("api.erasure.FLOW_SECONDS", 0.0)
 
     async def story(api: Service) -> None:
         callers: dict[str, tuple[str, set[str]]] = {
@@ -397,3 +404,34 @@ def test_while_redis_is_away_rates_keep_nobody_out_who_was_within_them(own_serve
         own_server.start()
 
     run(own_server, story)
+
+
+def test_keys_are_made_listed_rotated_and_revoked_from_the_terminal(
+    server: RedisServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INLAY_REDIS_URL", server.url)
+
+    def keys(*words: str, code: int = 0) -> tuple[str, str]:
+        assert keys_main(words) == code
+        return capsys.readouterr()
+
+    shown = keys("create", "Braze", "--scope", "read", "--network", "10.0.0.0/8", "--rate", "5/second").out.strip()
+    key_id = shown.rpartition("_")[0]
+    assert (len(shown), shown.startswith("inl_")) == (len("inl_") + 12 + 1 + 64, True)
+    listed = keys("list").out
+    assert key_id in listed
+    assert "10.0.0.0/8" in listed
+    assert shown not in listed
+    second = keys("rotate", key_id, "--overlap", "1h").out.strip()
+    assert keys("list").out.endswith("2 keys\n")
+    assert "is over" in keys("revoke", key_id).err
+    assert keys("list").out.endswith("1 keys\n")
+    assert "revoked" in keys("list", "--all").out
+    for wrong in (["rotate", key_id], ["revoke", "inl_0"], ["create", "x", "--scope", "read", "--network", "all"]):
+        assert keys(*wrong, code=2).err.startswith("keys: ")
+    assert audit_main([]) == 0
+    told = capsys.readouterr().out
+    assert [line.split("keys ")[1].split()[0] for line in told.splitlines()][:3] == ["create", "rotate", "revoke"]
+    held = b"".join(stored(server))
+    for secret in (shown, second):
+        assert secret.rpartition("_")[2].encode() not in held

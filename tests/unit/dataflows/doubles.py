@@ -20,6 +20,7 @@ from dataflows.aggregates.people import Fact, User
 from dataflows.aggregates.popularity import Scope
 from dataflows.derived import KEEP, DerivedStream
 from dataflows.enrich import enrich
+from dataflows.erased_ids import ErasedIds
 from dataflows.events import HOUR
 from dataflows.identities import Identities
 from dataflows.inbox import Inbox
@@ -63,6 +64,8 @@ class Committed:
         self.texts: dict[str, bytes] = {}
         self.streams: dict[str, list[tuple[int, bytes]]] = {}
         self.derived: dict[str, list[tuple[int, bytes]]] = {}
+        self.answers: Counter[str] = Counter()
+        self.hashes: dict[str, dict[bytes, bytes]] = {}
         self.added = 0
         self.commits = 0
 
@@ -122,6 +125,14 @@ class Committed:
             how, least = arguments
             assert how == "MINID"
             self.streams[key] = [entry for entry in self.streams.get(key, []) if place_of(entry[0]) >= place_of(least)]
+        elif command == "DEL":
+            self.texts.pop(key, None)
+        elif command == "HSET" and key.startswith("inlay:erased:"):
+            self.hashes.setdefault(key, {})[arguments[0]] = b"%d" % arguments[1]
+        elif command in ("HSET", "HINCRBY", "SADD", "EXPIRE"):
+            assert key.startswith("inlay:erasure:")
+            if command == "HINCRBY":
+                self.answers[arguments[0]] += arguments[1]
         else:
             assert command == "SET", command
             self.texts[key] = arguments[0]
@@ -153,6 +164,10 @@ class Committed:
         behind = (0, 0) if low == b"-" else place_of(low.removeprefix(b"(").decode())
         found = [entry for entry in self.streams.get(key, []) if place_of(entry[0]) > behind]
         return [(b"%d-0" % number, {b"m": value}) for number, value in found[:count]]
+
+    def hgetall(self, key: str) -> dict[bytes, bytes]:
+        """As Redis does; an `ErasedIds` is given this object as its client."""
+        return self.hashes.get(key, {})
 
     def population(self, partitions: int) -> list[dict[str, int]]:
         """The counts of all customers, by partition."""
@@ -212,7 +227,7 @@ class People:
                 users,
                 lambda number: Partition(
                     DueSet(committed, DUE.format(number)),
-                    identities(Inbox(committed, number), committed.stored, partitions),
+                    identities(Inbox(committed, number), committed.stored, partitions, ErasedIds(committed, number)),
                     DerivedStream("derived", partitions).commands,
                     population,
                 ),

@@ -354,6 +354,7 @@ class DueAsItself:
         self.user, self.both = user, merging.whole(user, now)
         self.cart, self.last, self.is_consent_withheld = self.both.cart, self.both.last, user.is_consent_withheld
         self.cart_changed_at = self.both.cart_changed_at
+        self.is_denied = self.both.is_denied
 
     def row(self, now: int) -> Any:
         return self.both.row(now)[0], self.user.row(now)[1]
