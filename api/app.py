@@ -109,9 +109,11 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         yield
         await warming
         await eraser.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while pending := [task for task in tasks if not task.done()]:
+            # More than once: what is cancelled as its own time runs out takes that for the reason, and goes on.
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(pending, timeout=0.5)
         if remembered:
             remember_last(snapshot, remembered)
         with contextlib.suppress(redis.RedisError, OSError):  # when a key was last used is good to know, no more

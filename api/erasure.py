@@ -123,9 +123,10 @@ class Eraser:
 
     async def close(self) -> None:
         """Stop; what is not done is done by the next call."""
-        for task in tuple(self._running):
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        while self._running:
+            for task in tuple(self._running):
+                task.cancel()
+            await asyncio.wait(tuple(self._running), timeout=0.5)
 
     async def _run(self, user_id: str, report: Report) -> None:
         async with self._turn:
