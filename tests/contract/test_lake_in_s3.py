@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,14 +14,12 @@ import pyarrow as pa
 import pytest
 from moto.server import ThreadedMotoServer
 
-from dataflows import backfill
 from dataflows.connectors.lake_events import Arrived, to_table
 from dataflows.connectors.lake_files import EVENTS, Lake, LakeError, date_of, open_lake
 from dataflows.connectors.lake_storage import open_storage
 from dataflows.connectors.lake_upkeep import Upkeep
 from dataflows.events import DAY
 from dataflows.lake_reader import connect
-from dataflows.stopping import StopSignal
 from feature_repo.layout import USER
 from tests.contract.redis_server import RedisServer
 from tests.given import NOW, an_event
@@ -114,20 +115,14 @@ def watched(port: int, asked: list[str]) -> Iterator[None]:
         yield
 
 
-class Silent(StopSignal):
-    def listen(self) -> None:
-        """Leave the signals of the test's process alone."""
-
-
-def test_a_backfill_reads_a_lake_in_s3(
-    url: str, server: RedisServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_backfill_reads_a_lake_in_s3(url: str, server: RedisServer) -> None:
     fill(open_lake(url))
-    monkeypatch.setenv("INLAY_REDIS_URL", server.url)
-    monkeypatch.setattr(backfill, "StopSignal", Silent)
-    assert backfill.main([url.replace("?", "/events?")]) == 0, capsys.readouterr().err
-    assert "27 received = 27 applied" in capsys.readouterr().out
+    command = [sys.executable, "-m", "dataflows.backfill", url.replace("?", "/events?")]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("INLAY_")}
+    done = subprocess.run(
+        command, env=environ | {"INLAY_REDIS_URL": server.url}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "27 received = 27 applied" in done.stdout
     values, _ = USER.decode(server.client.hgetall(USER.key("u1")))
     assert values["last_view_at"] == (NOW - 1) // 1_000_000
-    assert backfill.main([url]) == 2
-    assert "write …/events" in capsys.readouterr().err

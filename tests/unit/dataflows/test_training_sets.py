@@ -6,21 +6,26 @@ Events come late and again; the rows go the way of the product: folded, committe
 from __future__ import annotations
 
 import random
+import re
+import shutil
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import duckdb
 import pandas as pd
 import pytest
-from feast import FeatureStore, FeatureView
+from feast import Entity, FeatureStore, FeatureView
 from feast.repo_config import load_repo_config
 
-from dataflows.connectors.lake_files import FEATURES, date_of, open_lake
+from dataflows.connectors.lake_events import Arrived
+from dataflows.connectors.lake_events import to_table as events_table
+from dataflows.connectors.lake_files import EVENTS, FEATURES, date_of, open_lake
 from dataflows.events import DAY, HOUR, MINUTE, SECOND, partition_of
 from dataflows.lake_rows import Group, RowsToLake, read_group, schema_of, to_table
 from dataflows.stages import Aggregated, Received, Row
 from feature_repo import features
 from feature_repo.layout import LAYOUTS, USER
-from tests.given import FACTS, NOW, told
+from tests.given import FACTS, NOW, an_event, told
 from tests.unit.dataflows.doubles import Clock, Committed, People
 from tests.unit.dataflows.oracle import Arrival, user_row
 from tests.unit.dataflows.streams import PARTITIONS, USERS, written
@@ -190,3 +195,28 @@ def test_the_columns_of_a_row_are_the_features_of_all_views_of_its_entity(entity
                 "event_timestamp",
                 "created",
             )
+
+
+def test_what_the_page_of_the_lake_says_to_type_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (REPO.parent / "docs/lake.md").read_text()
+    (python,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (sql,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    lake = open_lake(str(tmp_path / "lake"))
+    row = {"views_24h": 3, "cart_items": ["p"], "lifecycle": "active"}
+    group = Group("user", tuple(row), NOW - HOUR, [["anna", *row.values()]])
+    lake.add(FEATURES.format("user"), date_of(NOW), "x", to_table(USER, [group]))
+    for name in ("once", "twice"):
+        lake.add(EVENTS, date_of(NOW), name, events_table([Arrived(an_event(), NOW, 0, 0)]))
+    assert duckdb.sql(sql.replace("/srv/inlay/lake", str(tmp_path / "lake"))).fetchall() == [("view", 1)]
+
+    shutil.copytree(REPO, tmp_path / "feature_repo", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INLAY_LAKE_URL", str(tmp_path / "lake"))
+    declared = [each for each in vars(features).values() if isinstance(each, (Entity, FeatureView))]
+    FeatureStore("feature_repo").apply(declared)
+    said: dict[str, Any] = {}
+    exec(python, said)  # noqa: S102  # the page's own words
+    known = said["known"]
+    assert known["user_id"].to_list() == ["anna", "ben"]
+    assert [plain(known[name][0]) for name in row] == list(row.values())
+    assert [plain(known[name][1]) for name in row] == [None, None, None]
