@@ -19,7 +19,7 @@ from dataflows.connectors.lake_files import ENTITIES, ERASED, EVENTS, FEATURES, 
 from dataflows.connectors.lake_storage import Found
 from dataflows.events import DAY, SECOND
 
-FULL: Final = 32 * 1024 * 1024
+FULL: Final = 16 * 1024 * 1024
 """Bytes of a file that is large enough; as many are read into memory for a merge, several times that when unpacked."""
 ALIKE: Final = 8
 """So many files of like size are merged, and one is of like size up to so many times another's."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dataflows.connectors import Bounds
-from dataflows.receive import OffsetGone, committed_offsets, starting_offsets
+from dataflows.numbering import Numbered
+from dataflows.owning import readers
+from dataflows.receive import OffsetGone, Receive, committed_offsets, starting_offsets
+from dataflows.settings import flow_settings
 from dataflows.stopping import StopSignal
 
 
@@ -96,3 +99,49 @@ def test_nobody_tells_a_flow_to_stop_at_first() -> None:
     assert not stop.told()
     stop._tell(15, None)
     assert stop.told()
+
+
+class Trimmed(Held):
+    """A stream that notes what is given up of it."""
+
+    identity, partitions = "redis events", 1
+
+    def __init__(self) -> None:
+        super().__init__(p0=(-1, 500))
+        self.removed: list[int] = []
+
+    def remove(self, partition: int, up_to: int) -> None:
+        self.removed.append(up_to)
+
+
+class Places:
+    """What Redis knows of where the flows are."""
+
+    def __init__(self, **places: int) -> None:
+        self._places = places
+
+    def hgetall(self, key: str) -> dict[bytes, bytes]:
+        place = self._places.get(key.removeprefix("inlay:offsets:"))
+        return {} if place is None else {b"stream": b"redis events", b"0": b"%d" % place}
+
+
+@pytest.mark.parametrize(
+    ("lake_url", "places", "removed"),
+    [
+        ("", {"people": 400, "items": 300}, [200]),
+        ("/lake", {"people": 400, "items": 300, "lake": 250}, [150]),
+        ("/lake", {"people": 400, "items": 300}, []),  # it never ran, and all is held for it
+        ("", {"people": 400, "items": 300, "lake": 250}, [200]),  # there was a lake once
+    ],
+)
+def test_the_stream_is_kept_for_every_flow_and_for_the_lake_where_there_is_one(
+    lake_url: str, places: dict[str, int], removed: list[int]
+) -> None:
+    stream, client, anything = Trimmed(), Places(**places), cast("Any", None)
+    receive = Receive(
+        Numbered(cast("Any", stream), {0: 0}), cast("Any", client), "people", anything, {0: -1}, anything,
+        rewind=60, batch_events=1, batch_wait=0, keep=100,
+        readers=readers(flow_settings({"INLAY_LAKE_URL": lake_url})),
+    )  # fmt: skip
+    receive.trim()
+    assert stream.removed == removed
