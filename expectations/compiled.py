@@ -40,22 +40,63 @@ class CompiledSuite:
 
     def __init__(self, suite: Mapping[str, Any]) -> None:
         self._looks: list[Look] = []
+        self._shared = _Shared(suite)
         for expectation in suite["expectations"]:
             kind, kwargs = expectation["type"], expectation["kwargs"]
             if kind not in _COMPILERS:
                 raise NotCompiled(f"{kind} of the suite {suite['name']} has no line in the table of compiled rules")
-            self._looks.append(_COMPILERS[kind](**kwargs))
+            look = _COMPILERS[kind](**kwargs)
+            self._looks.append(self._shared.look(kind, kwargs, look))
 
     def suspects(self, rows: Rows) -> list[int]:
         """The positions of the rows that break a rule, or cannot be looked at; empty if all is well."""
         kept: Any = True
-        for look in self._looks:
-            try:
+        try:
+            for look in self._looks:
                 kept = kept & look(rows)
-            except (TypeError, ValueError, KeyError, OverflowError):
-                # Not even the type of some value is right, or a column is missing: all of it goes to the judge.
-                return list(range(len(rows)))
+        except (TypeError, ValueError, KeyError, OverflowError):
+            # Not even the type of some value is right, or a column is missing: all of it goes to the judge.
+            return list(range(len(rows)))
+        finally:
+            self._shared.forget()
         return [] if np.all(kept) else np.flatnonzero(~np.broadcast_to(kept, len(rows))).tolist()
+
+
+class _Shared:
+    """Numbers that several rules look at, read once a table of rows.
+
+    Args:
+        suite: whose rules they are: those that want every one of their numbers to be there.
+    """
+
+    def __init__(self, suite: Mapping[str, Any]) -> None:
+        lists = [each["kwargs"]["column_list"] for each in suite["expectations"] if self._shares(each)]
+        self._columns = [*dict.fromkeys(chain.from_iterable(lists))]
+        self._places = {name: place for place, name in enumerate(self._columns)}
+        self._read = _numbers(self._columns) if self._columns else None
+        self._table: Any = None
+
+    @staticmethod
+    def _shares(expectation: Mapping[str, Any]) -> bool:
+        return expectation["type"] in _NUMERIC and expectation["kwargs"].get("ignore_row_if") == "never"
+
+    def look(self, kind: str, kwargs: Mapping[str, Any], look: Callable[..., Any]) -> Look:
+        """The look, at its part of what is read for all, if it is one that shares."""
+        if not self._shares({"type": kind, "kwargs": kwargs}) or self._read is None:
+            return look
+        places, read = [self._places[name] for name in kwargs["column_list"]], self._read
+        part = slice(0, len(places)) if places == list(range(len(places))) else places
+
+        def look_at_part(rows: Rows) -> Any:
+            if self._table is None:
+                self._table = read(rows)
+            return look(rows, self._table[:, part])
+
+        return look_at_part
+
+    def forget(self) -> None:
+        """The next rows are others."""
+        self._table = None
 
 
 def _columns(column_set: list[str], exact_match: bool = True) -> Look:
@@ -107,8 +148,8 @@ def _between(column: str, min_value: float, max_value: float) -> Look:
 def _all_between(column_list: list[str], min_value: float, max_value: float, ignore_row_if: str = ALL_MISSING) -> Look:
     numbers = _numbers(column_list)
 
-    def look(rows: Rows) -> Any:
-        table = numbers(rows)
+    def look(rows: Rows, table: Any = None) -> Any:
+        table = numbers(rows) if table is None else table
         return ((table >= min_value) & (table <= max_value)).all(axis=1) | _ignored(np.isnan(table), ignore_row_if)
 
     return look
@@ -117,8 +158,8 @@ def _all_between(column_list: list[str], min_value: float, max_value: float, ign
 def _runs(column_list: list[str], runs: list[int], ignore_row_if: str = ALL_MISSING) -> Look:
     numbers, between = _numbers(column_list), np.cumsum(runs)[:-1] - 1
 
-    def look(rows: Rows) -> Any:
-        table = numbers(rows)
+    def look(rows: Rows, table: Any = None) -> Any:
+        table = numbers(rows) if table is None else table
         rises = table[:, 1:] >= table[:, :-1]
         rises[:, between] = True  # from the end of one run to the start of the next all is allowed
         return rises.all(axis=1) | _ignored(np.isnan(table), ignore_row_if)
@@ -179,6 +220,7 @@ def _ignored(missing: Any, ignore_row_if: str) -> Any:
     return missing.all(axis=1) if ignore_row_if == ALL_MISSING else missing.any(axis=1)
 
 
+_NUMERIC: Final = ("expect_multicolumn_values_to_be_between", "expect_multicolumn_runs_to_be_ascending")
 _COMPILERS: Final[Mapping[str, Callable[..., Look]]] = {
     "expect_table_columns_to_match_set": _columns,
     "expect_table_row_count_to_be_between": _row_count,
