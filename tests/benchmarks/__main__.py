@@ -15,6 +15,7 @@ from tests.benchmarks import (
     collector,
     cost_per_event,
     enriching,
+    failing_store,
     flow_rate,
     gate,
     million_users,
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "bytes_a_user": bytes_a_user.measure,
     "collector": collector.measure,
     "reading": reading.measure,
+    "failing_store": failing_store.measure,
 }
 
 

@@ -23,7 +23,7 @@ from fastapi import FastAPI, Request, Response
 
 from api.demo.embedded import free_port
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.open_loop import OpenLoop
+from tests.benchmarks.open_loop import OpenLoop, posting
 from tests.benchmarks.turns import best_rates
 from tests.integration.stand import ROOT, Stand
 
@@ -108,7 +108,7 @@ def _rate(result: dict[str, float]) -> float:
 
 def _p99(url: str, body: str, rate: float) -> float:
     """Seconds that 99 of 100 requests do not exceed at so many a second."""
-    load = OpenLoop(f"{url}/v1/events", body.encode(), {"X-Api-Key": KEY}, rate)
+    load = OpenLoop(url, [posting(f"{url}/v1/events", body.encode(), {"X-Api-Key": KEY})], rate)
     load.run(SECONDS, CONNECTIONS)
     return load.p(0.99)
 

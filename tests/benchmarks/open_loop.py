@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -23,12 +24,11 @@ ANSWER_SECONDS: Final = 10.0
 
 
 class OpenLoop:
-    """Requests that are all the same, over connections that are kept.
+    """Requests in turn, over connections that are kept.
 
     Args:
-        url: of the route.
-        body: what is posted.
-        headers: beside those about the body.
+        url: where to.
+        requests: as bytes; after the last one comes the first again.
         rate: requests a second.
 
     Attributes:
@@ -36,12 +36,10 @@ class OpenLoop:
         statuses: how many were answered how.
     """
 
-    def __init__(self, url: str, body: bytes, headers: Mapping[str, str], rate: float) -> None:
+    def __init__(self, url: str, requests: Sequence[bytes], rate: float) -> None:
         address = urlsplit(url)
         self._host, self._port, self.rate = address.hostname or "", address.port or 80, rate
-        said = {"Host": address.netloc, "Content-Type": "application/json", "Content-Length": len(body), **headers}
-        head = "".join(f"{name}: {value}\r\n" for name, value in said.items())
-        self.request = f"POST {address.path} HTTP/1.1\r\n{head}\r\n".encode() + body
+        self.requests = cycle(requests)
         self.seconds: list[float] = []
         self.statuses: Counter[bytes] = Counter()
         self.waiting: deque[float] = deque()
@@ -92,6 +90,24 @@ class OpenLoop:
             each.close()
 
 
+def posting(url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+    """A request that posts JSON."""
+    about = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    return _request("POST", url, about | dict(headers)) + body
+
+
+def getting(url: str, headers: Mapping[str, str]) -> bytes:
+    """A request that asks for something."""
+    return _request("GET", url, headers)
+
+
+def _request(method: str, url: str, headers: Mapping[str, str]) -> bytes:
+    address = urlsplit(url)
+    target = f"{address.path}?{address.query}" if address.query else address.path
+    head = "".join(f"{name}: {value}\r\n" for name, value in {"Host": address.netloc, **headers}.items())
+    return f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode()
+
+
 class _Connection(asyncio.Protocol):
     """One request at a time."""
 
@@ -105,7 +121,7 @@ class _Connection(asyncio.Protocol):
     def ask(self) -> None:
         """Send what has been due for longest."""
         self._due = self._load.waiting.popleft()
-        self._transport.write(self._load.request)
+        self._transport.write(next(self._load.requests))
 
     def data_received(self, data: bytes) -> None:
         self._got += data
