@@ -1,8 +1,10 @@
-"""Events of a real shop through every inlet: the features are the same, field by field, as those of a replay."""
+"""Events of a real shop posted, and through every inlet: the same features, field by field, as by a replay."""
 
 from __future__ import annotations
 
+import asyncio
 import csv
+import gc
 import json
 import os
 from collections.abc import Sequence
@@ -11,11 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import fastavro
+import httpx
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from api.app import create
+from api.settings import api_settings
 from dataflows.connectors import open_stream
 from dataflows.events import Event, parse, to_micros, to_rfc3339
 from dataflows.mapping import load_mapping
@@ -33,6 +38,7 @@ MAP: Final = Path(__file__).parents[1] / "maps" / "ga360_events.yaml"
 SOME: Final = 2000
 WHOLE: Final = bool(os.environ.get("BRIDGE_WHOLE_SAMPLE"))
 """All of it instead of some; takes minutes for each inlet."""
+POSTED: Final = 1000
 BITE: Final = 1000 if WHOLE else 100
 SECONDS: Final = 3600.0 if WHOLE else 120.0
 Table = dict[tuple[str, str], dict[str, Any]]
@@ -81,8 +87,37 @@ def test_the_features_of_bridged_events_are_those_of_replayed_ones(
     send(peer, rows)
     with Bridge(peer, server, mapping=MAP, most=BITE, seconds=SECONDS) as bridge:
         bridge.until(lambda: arrived(server) >= len(rows))
-    found = features(server)
-    print(f"{kind}: {len(rows):,} events, {len(found):,} rows, {sum(map(len, found.values())):,} fields")
+    are_the_same(features(server), expected, kind)
+
+
+def test_the_features_of_events_posted_in_batches_are_those_of_replayed_ones(
+    rows: list[Row], expected: Table, server: RedisServer
+) -> None:
+    stream = f"{server.url}?stream=events&partitions={PARTITIONS}"
+    settings = {"INLAY_API_KEYS": "k", "INLAY_REDIS_URL": server.url, "INLAY_STREAM_URL": stream}
+    app = create(api_settings(settings))
+
+    async def post() -> None:
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://api", headers={"X-Api-Key": "k"}) as client,
+        ):
+            gc.unfreeze()  # the service freezes what it finds; this process goes on
+            for first in range(0, len(rows), POSTED):
+                batch = list(map(as_event, rows[first : first + POSTED]))
+                answer = await client.post("/v1/events", content=b"[" + b",".join(batch) + b"]")
+                said = answer.json()
+                assert said["accepted"] + len(said["refused"]) == len(batch)
+
+    asyncio.run(post())
+    assert arrived(server) == len(rows)
+    are_the_same(features(server), expected, "http")
+
+
+def are_the_same(found: Table, expected: Table, kind: str) -> None:
+    """Field by field."""
+    print(f"{kind}: {len(found):,} rows, {sum(map(len, found.values())):,} fields")
     assert len(expected) > SOME / 20
     assert found.keys() == expected.keys()
     for key, row in expected.items():

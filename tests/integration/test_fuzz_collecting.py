@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import math
 import os
@@ -60,6 +61,9 @@ class Service:
         self._client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app, raise_app_exceptions=False), base_url="https://api"
         )
+        self._life = self.app.router.lifespan_context(self.app)
+        loop.run_until_complete(self._life.__aenter__())
+        gc.unfreeze()  # the service freezes what it finds; this process goes on
         self.statuses: Counter[int] = Counter()
         self.expected = self.forged = 0
 
@@ -106,6 +110,7 @@ class Service:
 
     def close(self) -> None:
         self._loop.run_until_complete(self._client.aclose())
+        self._loop.run_until_complete(self._life.__aexit__(None, None, None))
 
 
 async def _fetch(url: str) -> bytes:
