@@ -131,6 +131,8 @@ def test_requests_drawn_from_the_document(service: Service, caplog: pytest.LogCa
     operations = [result.ok() for result in document.get_all_operations()]
     assert {operation.path for operation in operations} >= {*COLLECTING, "/v1/webhooks/{platform}"}
     for operation in operations:
+        if operation.method.upper() == "DELETE" and operation.path.startswith("/v1/users/"):
+            continue  # it publishes a command, and waits for flows that are not here: tests/contract/test_erasure.py
         _fire(operation, math.ceil(REQUESTS * BY_DOCUMENT / len(operations)), service)
     _nothing_is_miscounted(service, caplog)
 
