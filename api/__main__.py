@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingError as error:
         print(f"api: {error}", file=sys.stderr)  # noqa: T201  # a command speaks on its terminal
         return 2
+    if not settings.api_keys:
+        say = "INLAY_API_KEYS is empty: only keys that are stored let anybody in; make one with python -m api.keys"
+        print(f"api: {say}", file=sys.stderr)  # noqa: T201
     uvicorn.run(
         "api.__main__:app", factory=True, host=settings.host, port=chosen.port or settings.port,
         workers=chosen.workers, access_log=False, timeout_graceful_shutdown=5, log_level="warning",

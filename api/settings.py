@@ -65,6 +65,8 @@ def api_settings(environ: Mapping[str, str]) -> ApiSettings:
         SettingError: as `read_settings`; or one of those that are read here cannot be used.
     """
     values = read_settings(environ)
+    if values["demo"] and not values["api_keys"]:
+        raise SettingError("INLAY_DEMO needs a key in INLAY_API_KEYS, which its page uses")
     for name, read in _READ.items():
         try:
             values[name] = read(values[name])

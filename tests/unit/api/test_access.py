@@ -9,6 +9,8 @@ from fastapi import Depends, FastAPI
 from api import problems
 from api.access import Keys
 from api.problems import Problem
+from api.settings import api_settings
+from dataflows.settings import SettingError
 
 
 def ask(headers: dict[str, str] | list[tuple[bytes, bytes]], *keys: str) -> httpx.Response:
@@ -97,3 +99,23 @@ def test_a_key_of_any_letters_is_recognised_as_it_is_sent() -> None:
     assert access.check(sent.encode("latin-1"), "read", "").scopes == {"collect", "read", "admin"}
     with pytest.raises(Problem):
         access.check(b"schlussel", "read", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "say"),
+    [
+        ("INLAY_DEMO", "1", "needs a key"),
+        ("INLAY_TRUSTED_PROXIES", "10.0.0.1/8", "is no network"),
+        ("INLAY_TRUSTED_PROXIES", "*", "is no network"),
+        ("INLAY_RATE_KEY", "often", "is no rate"),
+        ("INLAY_RATE_NETWORK", "0/minute", "lets nobody call"),
+        ("INLAY_OAUTH_ISSUERS", "http://x.example audience=y", "https://"),
+        ("INLAY_OAUTH_ISSUERS", "https://x.example", "audience="),
+        ("INLAY_OAUTH_ISSUERS", "https://x.example audience=y theirs=root", "is no scope"),
+        ("INLAY_OAUTH_ISSUERS", "https://x.example audience=y,https://x.example audience=z", "twice"),
+    ],
+)
+def test_a_setting_of_access_that_cannot_be_used_says_what_to_write(name: str, value: str, say: str) -> None:
+    with pytest.raises(SettingError, match=say) as refused:
+        api_settings({name: value})
+    assert str(refused.value).startswith(name)
