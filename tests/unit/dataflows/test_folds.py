@@ -11,19 +11,24 @@ import pytest
 from hypothesis import given
 
 from dataflows.aggregate import CALM, EXPIRED_AT_ONCE, EXPIRED_IN_CALM
+from dataflows.aggregate_people import FoldPeople
+from dataflows.aggregates.people import User
+from dataflows.aggregates.seen import SeenByUser
 from dataflows.events import DAY, HOUR, MINUTE, SECOND, Event
 from dataflows.stages import Received
 from tests.given import FACTS, NOW, histories, raw, seeds
 from tests.unit.dataflows.doubles import DUE, Clock, Committed, Items, People, in_batches
 from tests.unit.dataflows.oracle import Arrival, item_stats, neighbours, user_row
+from tests.unit.dataflows.proofs import fails, for_all, holds
 from tests.unit.dataflows.streams import PARTITIONS, STORIES, USERS, batched, spread, take_items, with_repeats, written
 
 
-@given(story=STORIES, seed=seeds())
-def test_the_rows_of_the_people_flow_equal_the_oracle(story: list[Event], seed: int) -> None:
+@for_all(story=STORIES, seed=seeds())
+def rows_of_people_equal_the_oracle(how: dict[str, Any], story: list[Event], seed: int) -> None:
+    """In whatever order events come, how often, and in what micro-batches."""
     chance = random.Random(seed)
     committed = Committed()
-    People(committed, Clock(), PARTITIONS, capacity=chance.choice((0, 1, 1000))).take(
+    People(committed, Clock(), PARTITIONS, capacity=chance.choice((0, 1, 1000)), **how).take(
         batched(with_repeats(story, chance), chance)
     )
     expected = {}
@@ -32,6 +37,41 @@ def test_the_rows_of_the_people_flow_equal_the_oracle(story: list[Event], seed: 
         if row["first_seen_at"] is not None:
             expected["user", key] = row
     assert committed.values() == expected
+
+
+class ForgetsWhatItSaw(User):
+    @classmethod
+    def unpack(cls, packed: bytes) -> User:
+        user = super().unpack(packed)
+        user.seen = SeenByUser()
+        return user
+
+
+class RowsOfOneMoment(User):
+    """A row may be of the moment of the one before, and is dropped then."""
+
+    row_at = property(lambda self: self.__dict__["at"] - 1, lambda self, at: self.__dict__.update(at=at))
+
+
+class CountsBatchByBatch(FoldPeople):
+    """What came before is forgotten, as if a micro-batch were a window."""
+
+    def fold(self, batches: Any, now: int) -> Any:
+        for batch in batches:
+            for _, event in batch.batch.events:
+                self._users.renew(event.key)
+        return super().fold(batches, now)
+
+
+def test_the_rows_of_the_people_flow_equal_the_oracle() -> None:
+    holds(rows_of_people_equal_the_oracle, {})
+
+
+@pytest.mark.parametrize(
+    "mutant", [{"user": ForgetsWhatItSaw}, {"user": RowsOfOneMoment}, {"fold": CountsBatchByBatch}], ids=str
+)
+def test_rows_that_depend_on_repeats_or_batches_are_caught(mutant: dict[str, Any]) -> None:
+    assert fails(rows_of_people_equal_the_oracle, mutant)
 
 
 @given(story=STORIES, seed=seeds())

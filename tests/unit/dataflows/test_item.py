@@ -97,7 +97,7 @@ def test_stats_equal_the_oracle() -> None:
 
 
 def test_order_and_packing_change_no_row() -> None:
-    holds(order_and_packing_change_nothing, Item, examples=300)
+    holds(order_and_packing_change_nothing, Item)
 
 
 def test_a_row_stays_as_it_is_until_it_is_due() -> None:

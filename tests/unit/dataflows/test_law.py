@@ -135,12 +135,18 @@ def what_is_read_again_changes_nothing(flow: Any, story: list[Event], seed: int)
 
 
 @pytest.mark.parametrize(
-    "flow",
-    [people(), people(user=ShortRing), people(capacity=0), items(), items(capacity=SCOPES)],
-    ids=["people", "people, short ring", "people, no cache", "items", "items, small cache"],
+    ("flow", "examples"),
+    [
+        (people(user=ShortRing), 500),
+        (people(), 100),
+        (people(capacity=0), 100),
+        (items(), 500),
+        (items(capacity=SCOPES), 100),
+    ],
+    ids=["people, short ring", "people", "people, no cache", "items", "items, small cache"],
 )
-def test_what_is_read_again_changes_nothing_and_counts_nothing_twice(flow: Any) -> None:
-    holds(what_is_read_again_changes_nothing, flow, examples=100)
+def test_what_is_read_again_changes_nothing_and_counts_nothing_twice(flow: Any, examples: int) -> None:
+    holds(what_is_read_again_changes_nothing, flow, examples)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import Any
 
+import bytewax.operators as op
 import pytest
+from bytewax.dataflow import Dataflow
+from bytewax.operators.windowing import EventClock, SlidingWindower, fold_window
+from bytewax.testing import TestingSink, TestingSource, run_main
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflows.aggregates.tiles import ITEM_LEVELS, USER_LEVELS, Level, Tiles, is_late
-from dataflows.events import DAY, HOUR, MINUTE
+from dataflows.events import DAY, EPOCH, HOUR, MINUTE
 from tests.given import NOW, nows, occasions, seeds
 from tests.unit.dataflows.oracle import WINDOWS, within
 from tests.unit.dataflows.proofs import fails, for_all, holds
@@ -120,6 +126,50 @@ class LateByWatermark(Tiles):
             super().count(kind, at, now, times)
 
 
+class StockWindows(Tiles):
+    """Bytewax's own sliding windows in the place of ours of 24 hours: 25 tiles of an hour, one of them begun."""
+
+    def __init__(self, levels: tuple[Level, ...], kinds: int) -> None:
+        super().__init__(levels, kinds)
+        self.events: list[tuple[str, tuple[int, int]]] = []
+
+    def count(self, kind: int, at: int, now: int, times: int = 1) -> None:
+        super().count(kind, at, now, times)
+        self.events.append(("u1", (kind, at)))
+
+    def totals(self, now: int) -> Any:
+        found, out = super().totals(now), []
+        clock = EventClock(lambda value: EPOCH + timedelta(microseconds=value[1]), timedelta(hours=1))
+        windower = SlidingWindower(timedelta(hours=25), timedelta(hours=1), EPOCH)
+        flow = Dataflow("stock")
+        events = op.input("events", flow, TestingSource(self.events))
+        counted = fold_window("count", events, clock, windower, lambda: [0] * self.kinds, add_one, add_all)
+        op.output("windows", counted.down, TestingSink(out))
+        run_main(flow)
+        windows = {window: tuple(counts) for _, (window, counts) in out}
+        found.counts["24h"] = windows.get(now // HOUR - 24, (0,) * self.kinds)
+        return found
+
+
+def add_one(counts: list[int], value: tuple[int, int]) -> list[int]:
+    counts[value[0]] += 1
+    return counts
+
+
+def add_all(one: list[int], other: list[int]) -> list[int]:
+    return [a + b for a, b in zip(one, other, strict=True)]
+
+
+@given(events=COUNTS, now=nows())
+@settings(max_examples=20)
+def test_the_stock_windows_are_ours_where_events_come_in_order(events: list[tuple[int, int]], now: int) -> None:
+    """So what the mutant is caught for is what they do with events out of order."""
+    in_order = sorted((each for each in events if each[1] <= now), key=lambda each: each[1])
+    assert list(filled(StockWindows, in_order, now).totals(now).counts["24h"]) == list(
+        filled(Tiles, in_order, now).totals(now).counts["24h"]
+    )
+
+
 class KindsMixed(Tiles):
     def count(self, kind: int, at: int, now: int, times: int = 1) -> None:
         super().count(min(kind, 1), at, now, times)
@@ -171,6 +221,7 @@ def test_the_windows_change_when_they_are_due_and_not_before() -> None:
         (windows_equal_the_oracle, Sliding),
         (windows_equal_the_oracle, ByEventTime),
         (windows_equal_the_oracle, LateByWatermark),
+        (windows_equal_the_oracle, StockWindows),
         (windows_equal_the_oracle, KindsMixed),
         (order_and_packing_change_nothing, LateByWatermark),
         (order_and_packing_change_nothing, PacksTheFinestOnly),
