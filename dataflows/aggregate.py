@@ -19,8 +19,8 @@ Batch = TypeVar("Batch")
 TICK: Final = timedelta(seconds=1)
 EXPIRED_AT_ONCE: Final = 500
 """Keys a partition and tick: what more is due waits for the next one, so that events never wait for long."""
-EXPIRED_IN_CALM: Final = 1500
-"""As many where few events come, so that a hundred thousand who are due together have fallen within ten seconds."""
+EXPIRED_IN_CALM: Final = 1250
+"""As many where few events come, so that a hundred thousand who are due together fall in ten seconds."""
 CALM: Final = 1000
 """Fewer events of a partition than this since the tick before are few."""
 _FIRST_TICK: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 import mmh3
@@ -77,6 +78,9 @@ def read_stamp(raw: bytes) -> int:
 
 
 MOST_WORDS: Final = 256
+RUN: Final = 6
+"""So many counts stand together in a row of a user: those of one window."""
+MOST_RUNS: Final = 2**14
 NOTHING: Final = b"$0\r\n\r\n"
 _LENGTHS: Final = tuple(b"$%d\r\n" % length for length in range(1024))
 
@@ -128,10 +132,32 @@ def _part(column: Column) -> Encode:
     return lambda value: field + bulk(encode(value))
 
 
-class _Plan(NamedTuple):
-    """How rows of the same features are written: what makes each one's part, and the part of its null; the stamps."""
+class _Run(dict[tuple[int | None, ...], bytes]):
+    """The parts of several counts that follow one another in a row; most rows share them with many others."""
 
-    columns: list[tuple[Encode, bytes]]
+    def __init__(self, columns: Iterable[Column]) -> None:
+        super().__init__()
+        self._parts = [(_part(column), bulk(column.field) + NOTHING) for column in columns]
+
+    def __missing__(self, counts: tuple[int | None, ...]) -> bytes:
+        pairs = zip(self._parts, counts, strict=True)
+        found = b"".join(null if count is None else part(count) for (part, null), count in pairs)
+        if len(self) < MOST_RUNS:
+            self[counts] = found
+        return found
+
+
+class _Plan(NamedTuple):
+    """How rows of the same features are written.
+
+    Attributes:
+        runs: counts that are written together: from where to where they stand in the row, and what makes their part.
+        columns: of each other feature, its place in the row, what makes its part, and the part of its null.
+        stamps: the fields of the times of the views.
+    """
+
+    runs: list[tuple[int, int, _Run]]
+    columns: list[tuple[int, Encode, bytes]]
     stamps: list[bytes]
 
 
@@ -212,11 +238,10 @@ class EntityLayout:
         """
         names = tuple(values)
         plan = self._plans.get((names, omitted)) or self._plan(names, omitted)
-        parts = [
-            part(value) if value is not None else null
-            for (part, null), value in zip(plan.columns, values.values(), strict=True)
-        ]
-        pairs = sum(map(bool, parts)) + len(plan.stamps)
+        row = tuple(values.values())
+        parts = [part(value) if (value := row[place]) is not None else null for place, part, null in plan.columns]
+        pairs = len(row) - parts.count(b"") + len(plan.stamps)
+        parts += [run[row[start:end]] for start, end, run in plan.runs]
         stamp = bulk(Timestamp(seconds=at // SECOND, nanos=at % SECOND * 1000).SerializeToString())
         for field in plan.stamps:
             parts += (field, stamp)
@@ -247,10 +272,17 @@ class EntityLayout:
     def _plan(self, names: tuple[str, ...], omitted: frozenset[str]) -> _Plan:
         columns = [self.columns[name] for name in names]
         views = dict.fromkeys(column.view for column in columns)
-        found = _Plan(
-            [(_part(column), b"" if column.name in omitted else bulk(column.field) + NOTHING) for column in columns],
-            [bulk(self.stamps[view]) for view in views],
-        )
+        found = _Plan([], [], [bulk(self.stamps[view]) for view in views])
+        is_run = [column.kind == "int64_val" and column.name not in omitted for column in columns]
+        for (counted, _), places in groupby(range(len(columns)), key=lambda place: (is_run[place], place // RUN)):
+            run = list(places)
+            first, last = run[0], run[-1]
+            if counted and len(run) > 1:
+                found.runs.append((first, last + 1, _Run(columns[first : last + 1])))
+                continue
+            for place in run:
+                null = b"" if names[place] in omitted else bulk(columns[place].field) + NOTHING
+                found.columns.append((place, _part(columns[place]), null))
         self._plans[names, omitted] = found
         return found
 

@@ -66,12 +66,10 @@ def _splitter(kinds: int) -> Callable[[int], Counts]:
     return lru_cache(REMEMBERED)(lambda number: unpack(number.to_bytes(size, "little")))
 
 
-def _joined(counts: Counts) -> int:
+@lru_cache(REMEMBERED)
+def _joined(counts: tuple[int, ...]) -> int:
     """The number of some counts."""
-    number = 0
-    for count in reversed(counts):
-        number = number << LANE | count
-    return number
+    return sum(count << place * LANE for place, count in enumerate(counts))
 
 
 NO_TILE: Final = -1
@@ -176,7 +174,7 @@ class Tiles:
     def unpack(cls, packed: Sequence[Mapping[int, Counts]], levels: tuple[Level, ...], kinds: int) -> Tiles:
         """The tiles that `pack` gave."""
         tiles = cls(levels, kinds)
-        tiles._grids = [{tile: _joined(counts) for tile, counts in grid.items()} for grid in packed]
+        tiles._grids = [{tile: _joined(tuple(counts)) for tile, counts in grid.items()} for grid in packed]
         return tiles
 
     def write(self, base: int) -> list[dict[int, Counts]] | None:
@@ -197,5 +195,6 @@ class Tiles:
         """Take in what `write` gave."""
         grids = zip(self._spans, packed, strict=True)
         self._grids = [
-            {base // size - since: _joined(counts) for since, counts in grid.items()} for (size, _), grid in grids
+            {base // size - since: _joined(tuple(counts)) for since, counts in grid.items()}
+            for (size, _), grid in grids
         ]
