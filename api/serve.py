@@ -37,6 +37,9 @@ RESERVE: Final = 0.01
 LEAST_SECONDS: Final = 0.005
 """In which an answer that was made just in time may still be kept."""
 
+AGREED: Final = "private, max-age=300"
+"""Of a mail that is decided: its address is its reader's, and whoever asked may keep the answer; a proxy may not."""
+
 
 class Format(str, Enum):
     """What an answer is written as."""
@@ -265,7 +268,7 @@ def block_routes(server: BlockServer) -> APIRouter:
             excluded = frozenset(filter(None, map(str.strip, exclude.split(","))))
             plain = getattr(request.state, "plain", False)  # of who calls too often
             answer = await server.answer(chosen, user_id, send_id, excluded, plain=plain)
-            fresh = {"Cache-Control": "no-store"}
+            fresh = {"Cache-Control": AGREED if send_id and answer.features_as_of else "no-store"}
             if format is Format.html:
                 return Response(render_html(answer, locale=answer.locale), headers=fresh, media_type="text/html")
             if format is Format.text:

@@ -99,6 +99,14 @@ class TestAnswer:
         assert answer.text.lstrip().startswith(start) or format_ == "text"
         assert "Thing p15" in answer.text
 
+    def test_who_asked_may_keep_what_is_decided_and_nothing_else(self, shop: Shop) -> None:
+        def kept(**query: str) -> str:
+            return shop.get("/v1/blocks/weekly", user_id="u1", **query).headers["cache-control"]
+
+        assert (kept(send_id="s1"), kept(send_id=""), kept()) == ("private, max-age=300", "no-store", "no-store")
+        shop.store.failing["user"] = redis.ConnectionError("refused")
+        assert kept(send_id="s2") == "no-store"
+
     @pytest.mark.parametrize("user_id", ["é ☃ 日本", "a/b?c=d&e#f", "x" * 200, " ", "\x00", "%2e%2e"])
     def test_any_user_id_is_a_user(self, shop: Shop, user_id: str) -> None:
         shop.store.users[user_id] = SHOPPER
