@@ -6,14 +6,29 @@ import asyncio
 import contextlib
 import gc
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import redis
 from fastapi import APIRouter, FastAPI
 
-from api import admin, bulk, calls, collect, erasure, feeds, health, oauth, problems, schemas, script, serve, webhooks
+from api import (
+    admin,
+    bulk,
+    calls,
+    collect,
+    erasure,
+    feeds,
+    health,
+    oauth,
+    open_routes,
+    problems,
+    schemas,
+    script,
+    serve,
+    webhooks,
+)
 from api.access import SCOPES, Access, Keys, fixed
 from api.audit import Audit
 from api.bearers import Bearers
@@ -29,10 +44,15 @@ from api.issuers import IssuerKeys
 from api.keyring import KeyRing, KnownKeys
 from api.layout import SHIPPED, load_layouts
 from api.networks import Proxies
+from api.open_time import OpenTime
 from api.openapi import Routes
+from api.photos import fetch_photo
+from api.pictures import Pictures
+from api.plans import Layout
 from api.publish import Bounded, Spooled
 from api.rates import Rates, read_rate
 from api.remembered import keep_remembering, recall, remember_last
+from api.seals import Seals
 from api.served import Served
 from api.settings import ApiSettings
 from api.signing import SigningKeys
@@ -43,6 +63,7 @@ from dataflows.connectors import Publisher, open_publisher
 from dataflows.connectors.letters import connect_keeper, open_letters
 from dataflows.connectors.quarantine import Quarantine
 from dataflows.enrichments.device import device_of
+from dataflows.settings import SettingError
 
 DAY_SECONDS = 86_400
 DESCRIPTION = "Live, personal blocks for e-mail: events in, blocks out."
@@ -118,6 +139,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
             remember_last(snapshot, remembered)
         with contextlib.suppress(redis.RedisError, OSError):  # when a key was last used is good to know, no more
             await known.tell()
+        await pictures.close()
         await features.close()
         await telling.close()
         await publisher.close()
@@ -139,7 +161,13 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     guarded.add(erasure.routes(eraser, audit), "admin")
     desk = oauth.TokenDesk(access, signing, settings.oauth_issuer, rates, read_rate(settings.rate_tokens))
     app.include_router(oauth.routes(desk))
-    app.include_router(webhooks.routes(open_hooks(collector, settings.webhooks)))
+    hooks = open_hooks(collector, settings.webhooks)
+    app.include_router(webhooks.routes(hooks))
+    seals = _seals(settings, layouts)
+    pictures = Pictures(partial(fetch_photo, hosts=settings.image_hosts))
+    opening = OpenTime(server, seals, pictures, telling, hooks.watch, settings.link_hosts, settings.home_url)
+    app.include_router(open_routes.public_routes(opening))
+    guarded.add(open_routes.link_routes(server, seals, settings.public_url, settings.link_days), "read")
     app.include_router(
         health.routes(features, partial(letters.counts, keeper), partial(_quarantine(settings).counts, client))
     )
@@ -175,6 +203,20 @@ def _access(settings: ApiSettings, signing: SigningKeys, rates: Rates) -> Access
     bearers = Bearers(signing, settings.oauth_issuer, foreign)
     access = bearers.access = Access(callers, bearers, rates)
     return access
+
+
+def _seals(settings: ApiSettings, layouts: Mapping[str, Layout]) -> Seals:
+    """What seals links, if there are to be any; then it must be known where they lead."""
+    if settings.link_keys:
+        if not settings.public_url:
+            raise SettingError("INLAY_LINK_KEYS is set, so set INLAY_PUBLIC_URL to where mail programs reach it")
+        lost = [name for name, layout in layouts.items() if not layout.home_url]
+        if lost and not settings.home_url:
+            raise SettingError(
+                f"INLAY_LINK_KEYS is set, so set INLAY_HOME_URL to the shop, or home_url in {', '.join(lost)}: a click"
+                " must lead somewhere when its item is not known"
+            )
+    return Seals(settings.link_keys)
 
 
 def _publisher(settings: ApiSettings) -> Publisher:

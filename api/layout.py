@@ -127,6 +127,10 @@ def _complaints(layout: Layout, stem: str) -> Iterator[Complaint]:
         yield Complaint(("name",), f"its name is {layout.name!r}; write name: {stem}")
     if not is_known(layout.locale):
         yield Complaint(("locale",), f"there is no language {layout.locale!r}; write a tag such as en or pt-BR")
+    if layout.home_url is not None and (
+        web_link(layout.home_url) is None or not layout.home_url.startswith("https://")
+    ):
+        yield Complaint(("home_url",), f"{layout.home_url!r} is no link for a mail; write an absolute https:// one")
     for where, what in _of_rules(layout.rules):
         yield Complaint(("rules", *where), what)
     seen: set[str] = set()

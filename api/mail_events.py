@@ -1,17 +1,21 @@
-"""What is told of a mail: which blocks were served. Pure."""
+"""What is told of a mail: which blocks were served, and that it was opened and clicked. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from api.answer import Answer, Block
-from dataflows.events import SECOND, Event, Line, to_micros
+from api.seals import Pass
+from dataflows.events import MINUTE, SECOND, Event, Line, to_micros
 
 DEAREST: Final = 1_000_000_000
+OPENED_ONCE: Final = 30 * MINUTE
+CLICKED_ONCE: Final = 10 * SECOND
 
 
 def served(answer: Answer, variant: str, once: str = "") -> list[Event]:
@@ -45,6 +49,36 @@ def served(answer: Answer, variant: str, once: str = "") -> list[Event]:
         for place, block in enumerate(answer.blocks, start=1)
         if block.items
     ]
+
+
+def opened(whose: Pass, at: int, properties: dict[str, Any]) -> Event:
+    """An `email_open`: a mail whose pictures are fetched counts once in half an hour, whatever number it has."""
+    what = id_of("open", *_mail(whose), _verdict(properties), at // OPENED_ONCE)
+    return _of_mail(whose, "email_open", what, at, properties)
+
+
+def clicked(
+    whose: Pass, at: int, properties: dict[str, Any], *, block: str, slot: int, item_id: str | None, url: str
+) -> Event:
+    """An `email_click`: a second one within ten seconds is the same."""
+    what = id_of("click", *_mail(whose), _verdict(properties), block, slot, at // CLICKED_ONCE)
+    event = _of_mail(whose, "email_click", what, at, properties)
+    return msgspec.structs.replace(event, block=block, slot=slot, item_id=item_id, url=url)
+
+
+def _of_mail(whose: Pass, kind: Any, event_id: str, at: int, properties: dict[str, Any]) -> Event:
+    return Event(
+        event_id=event_id, type=kind, occurred_at=at, user_id=whose.user_id, send_id=whose.send_id or None,
+        layout=whose.layout, properties=properties,
+    )  # fmt: skip
+
+
+def _mail(whose: Pass) -> tuple[str, str, str]:
+    return whose.send_id, whose.user_id, whose.layout
+
+
+def _verdict(properties: Mapping[str, Any]) -> int:
+    return int(properties.get("machine") is True)
 
 
 def micros_of(moment: str) -> int:

@@ -27,6 +27,12 @@ DECISIONS: Final = Counter(
     "decisions of mails with a send_id by outcome: made, found, remembered (by the process), unkept (not by Redis)",
     ("outcome",),
 )
+PICTURES: Final = Counter(
+    "inlay_pictures",
+    "pictures of slots by what was given: kept (drawn before), photo, card, shed (too many at once), fallback",
+    ("given",),
+)
+CLICKS: Final = Counter("inlay_clicks", "clicks by where they led: item, home, nowhere (no token of ours)", ("to",))
 BLOCKS: Final = Counter("inlay_blocks", "blocks answered, by kind and by the rung that answered", ("block", "source"))
 DEGRADED: Final = Counter("inlay_degraded_answers", "answers made without the online store, by reason", ("reason",))
 UNREADABLE: Final = Counter("inlay_unreadable_values", "features in the online store that hold something else")

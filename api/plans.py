@@ -31,6 +31,9 @@ Brand: TypeAlias = Annotated[str, Meta(min_length=1)]
 Amount: TypeAlias = Annotated[float, Meta(ge=0)]
 
 
+UtmWord: TypeAlias = Annotated[str, Meta(max_length=100)]
+
+
 class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     """A part of a layout file; what it does not know it refuses."""
 
@@ -158,6 +161,16 @@ class Rules(Plan, frozen=True):
         return Rules(hidden, self.only_for + other.only_for)
 
 
+class Utm(Plan, frozen=True):
+    """What is added to the links that go through `/v1/click`, as `utm_source` and so on; what a link has, stays."""
+
+    source: UtmWord = ""
+    medium: UtmWord = ""
+    campaign: UtmWord = ""
+    content: UtmWord = ""
+    term: UtmWord = ""
+
+
 class Layout(Plan, frozen=True):
     """The blocks of one kind of mail, from top to bottom."""
 
@@ -168,6 +181,10 @@ class Layout(Plan, frozen=True):
     public: Annotated[
         bool, Meta(description="whether its feeds, which are about nobody, can be read without a key")
     ] = False
+    home_url: Annotated[
+        str | None, Meta(description="where a click leads when its item is not known; else that is INLAY_HOME_URL")
+    ] = None
+    utm: Annotated[Utm | None, Meta(description="added to the links that go through `/v1/click`")] = None
 
 
 def json_schema(kinds: tuple[str, ...], templates: tuple[str, ...], *, of: type[Plan] = Layout) -> dict[str, Any]:

@@ -99,12 +99,25 @@ class BlockServer:
         """The blocks of one mail; never fails for want of the online store. If it is to be plain, nothing is read."""
         if plain:
             DEGRADED.labels("rate").inc()
+        decided = None if plain else await self._decided(layout, user_id, send_id or None, excluded)
+        if decided is not None:
+            return decided
+        blocks = self.plain(layout, excluded)
+        made = self.made(layout, user_id, send_id or None, layout.locale, UserFeatures(), blocks)
+        return self.settling.without_store(made, keep=not plain)
+
+    async def decided(self, layout: Layout, user_id: str, send_id: str) -> Answer | None:
+        """What a mail shows, decided before or now; None where that cannot be known."""
+        found = await self._decided(layout, user_id, send_id, ())
+        return found or self.settling.remembered(user_id, send_id, layout.name)
+
+    async def _decided(
+        self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]
+    ) -> Answer | None:
         give_up_at = asyncio.get_running_loop().time() + self.deadline
-        read = None if plain else await self._personal(layout, user_id, send_id or None, excluded, give_up_at)
+        read = await self._personal(layout, user_id, send_id, excluded, give_up_at)
         if read is None:
-            blocks = self.plain(layout, excluded)
-            made = self.made(layout, user_id, send_id or None, layout.locale, UserFeatures(), blocks)
-            return self.settling.without_store(made, keep=not plain)
+            return None
         if read.found:
             self.settling.count_found(1)
             return read.answer

@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from api.dress import web_link
 from api.issuers import Issuer, read_issuers
 from api.networks import Network, read_networks
 from api.platforms import secrets_by_platform
 from api.rates import read_rate
+from api.seals import read_link_keys
 from dataflows.settings import SettingError, read_settings
 
 
@@ -50,6 +52,12 @@ class ApiSettings(Struct, frozen=True):
     spool_mb: int
     deadline: float
     decision_ttl: int
+    link_keys: Mapping[str, str]
+    link_days: int
+    public_url: str
+    home_url: str
+    link_hosts: tuple[str, ...]
+    image_hosts: tuple[str, ...]
     layouts: str
     snapshot: str
     enrich: tuple[str, ...]
@@ -81,6 +89,12 @@ def _days(number: int) -> int:
     return number
 
 
+def _address(text: str) -> str:
+    if text and (web_link(text) is None or any(sign in text for sign in "?#@")):
+        raise ValueError(f"{text!r} is no address; write one such as https://shop.example")
+    return text.rstrip("/")
+
+
 def _rate(text: str) -> str:
     read_rate(text)
     return text
@@ -88,5 +102,6 @@ def _rate(text: str) -> str:
 
 _READ: Final[Mapping[str, Callable[[Any], Any]]] = {
     "webhooks": secrets_by_platform, "trusted_proxies": read_networks, "oauth_issuers": read_issuers,
-    "decision_ttl": _days, "rate_key": _rate, "rate_network": _rate, "rate_tokens": _rate,
+    "decision_ttl": _days, "link_days": _days, "link_keys": read_link_keys,
+    "public_url": _address, "home_url": _address, "rate_key": _rate, "rate_network": _rate, "rate_tokens": _rate,
 }  # fmt: skip

@@ -86,8 +86,7 @@ class Settling:
         It is tried to keep this one, if it may be, without letting anybody wait: it is what the mail shows.
         """
         if answer.send_id:
-            if remembered := self._decisions.remembered(answer.user_id, answer.send_id, answer.layout):
-                DECISIONS.labels("remembered").inc()
+            if remembered := self.remembered(answer.user_id, answer.send_id, answer.layout):
                 return remembered
             DECISIONS.labels("unkept").inc()
             if keep and not is_empty(answer) and len(self._later) < MOST_LATER:
@@ -96,6 +95,12 @@ class Settling:
                 task.add_done_callback(self._later.discard)
         self._tell([answer])
         return answer
+
+    def remembered(self, user_id: str, send_id: str, layout: str) -> Answer | None:
+        """What this process saw decided for a mail lately."""
+        if (found := self._decisions.remembered(user_id, send_id, layout)) is not None:
+            DECISIONS.labels("remembered").inc()
+        return found
 
     async def room(self) -> None:
         """Returns once much may be told again."""

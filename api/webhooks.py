@@ -71,7 +71,7 @@ class Hooks:
         self._secrets = secrets
         self._platforms = {name: find_platform(name) for name in secrets}
         self._collector, self._clock, self._fetch = collector, clock, fetch
-        self._watch, self._allowance = Watch(), Allowance()
+        self.watch, self._allowance = Watch(), Allowance()
 
     def now(self) -> int:
         """Microseconds since 1970."""
@@ -114,7 +114,7 @@ class Hooks:
         ]
         if unread:
             await self._collector.keep(unread)
-        events = self._watch.judge([each for each in read if isinstance(each, dict)])
+        events = self.watch.judge([each for each in read if isinstance(each, dict)])
         raws = [msgspec.json.encode(_said(event)) for event in events]
         accepted, refused = await self._collector.collect(raws) if raws else (0, [])
         WEBHOOKS.labels(name, "unreadable" if unread else "taken").inc()

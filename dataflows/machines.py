@@ -140,15 +140,15 @@ class Watch:
         kind, at = event.get("type"), event.get("occurred_at")
         if kind not in ("email_delivered", "email_click") or not isinstance(at, int):
             return
-        key = _mail_of(event)
-        mail = self._mails.pop(key, _Mail(0, ()))
-        if kind == "email_delivered":
-            mail = mail._replace(delivered_at=at)
-        else:
-            mail = mail._replace(clicks=(*mail.clicks, (at, str(event.get("url", ""))))[-MOST_CLICKS:])
-        self._mails[key] = mail
-        if len(self._mails) > self._most:
-            self._mails.popitem(last=False)
+        for key in _names_of(event):
+            mail = self._mails.pop(key, _Mail(0, ()))
+            if kind == "email_delivered":
+                mail = mail._replace(delivered_at=at)
+            else:
+                mail = mail._replace(clicks=(*mail.clicks, (at, str(event.get("url", ""))))[-MOST_CLICKS:])
+            self._mails[key] = mail
+            if len(self._mails) > self._most:
+                self._mails.popitem(last=False)
 
     def _judged(self, event: Mapping[str, Any]) -> dict[str, Any]:
         kind, properties = event.get("type"), event.get("properties") or {}
@@ -157,10 +157,12 @@ class Watch:
         properties = dict(properties)
         reasons = ["platform"] if properties.pop(SAID, False) else []
         reasons += reasons_of(str(properties.get("user_agent", "")), str(properties.get("ip", "")))
-        if (mail := self._mails.get(_mail_of(event))) is not None and isinstance(at := event.get("occurred_at"), int):
-            if mail.delivered_at and 0 <= at - mail.delivered_at < TOO_FAST:
+        known = [mail for key in _names_of(event) if (mail := self._mails.get(key)) is not None]
+        if known and isinstance(at := event.get("occurred_at"), int):
+            if any(mail.delivered_at and 0 <= at - mail.delivered_at < TOO_FAST for mail in known):
                 reasons.append("too_fast")
-            near = {url for clicked_at, url in mail.clicks if abs(clicked_at - at) <= BURST_SPAN}
+            clicks = [click for mail in known for click in mail.clicks]
+            near = {url for clicked_at, url in clicks if abs(clicked_at - at) <= BURST_SPAN}
             if kind == "email_click" and len(near) >= BURST:
                 reasons.append("many_links_at_once")
         if reasons:
@@ -168,8 +170,10 @@ class Watch:
         return {**event, "properties": properties} if properties else dict(event)
 
 
-def _mail_of(event: Mapping[str, Any]) -> tuple[str, str]:
+def _names_of(event: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """What a mail is known by: the platform's name of the message, and ours of the send, to one reader each."""
     properties = event.get("properties")
     message = properties.get("message") if isinstance(properties, dict) else None
-    message = message or event.get("send_id") or ""
-    return str(message), str(event.get("user_id") or event.get("anonymous_id") or "")
+    whose = str(event.get("user_id") or event.get("anonymous_id") or "")
+    named = {str(name) for name in (message, event.get("send_id")) if name}
+    return {(name, whose) for name in named or {""}}
