@@ -13,6 +13,8 @@ OPEN: Final[dict[str, str]] = {
     "/health/live": "machines ask",
     "/health/ready": "machines ask",
     "/metrics": "machines ask; counts, and nobody's",
+    "/v1/open/{token}/{block}/{slot}.png": "the token in its address",
+    "/v1/click/{token}/{block}/{slot}": "likewise",
     "/v1/schemas/event.json": "public",
     "/v1/schemas/event.avsc": "public",
     "/v1/track.js": "a page of the shop loads it",

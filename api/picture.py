@@ -77,8 +77,8 @@ def draw(card: Card, photo: bytes | None) -> bytes:
         card: what it says.
         photo: what `shrunk` made.
     """
-    texts = {name: _whole(getattr(card, name)) for name in ("title", "price", "was", "button")}
-    card = card._replace(**{**texts, "price": _legible(texts["price"]), "was": _legible(texts["was"])})
+    title, price, was, button = map(_whole, (card.title, card.price, card.was, card.button))
+    card = card._replace(title=title, price=_legible(price), was=_legible(was), button=button)
     whole = _drawn(card, photo)
     for image in (whole, whole.resize((_W // 2, _H // 2), Image.Resampling.LANCZOS)):
         for colours in _COLOURS:
