@@ -11,7 +11,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,8 +21,6 @@ import dataflows.items
 import dataflows.people
 from api.features import OnlineFeatures
 from api.layout import load_layouts
-from api.serve import BlockServer
-from api.served import Served
 from api.snapshot import Snapshot, refresh
 from dataflows.aggregate import Aggregate
 from dataflows.connectors.redis_streams import connect
@@ -41,6 +38,7 @@ from dataflows.validate import Validate
 from dataflows.wiring import make_event_gate, make_gate
 from feature_repo.layout import LAYOUTS
 from tests.contract.redis_server import RedisServer, redis_server
+from tests.contract.silent import silent_server
 
 NOW: Final = 1_779_010_200 * SECOND
 PAGE: Final = Path(__file__).parents[2] / "docs" / "quality.md"
@@ -298,9 +296,8 @@ class Shop:
         client = redis.asyncio.Redis.from_url(self._url, protocol=2)
         online, snapshot = OnlineFeatures(client, lambda: NOW), Snapshot()
         await refresh(snapshot, online, wide=True)
-        at = datetime.fromtimestamp(NOW / SECOND, timezone.utc)
-        server = BlockServer(online, snapshot, {}, 30, Served(client), now=lambda: at)
         layouts = load_layouts()
+        server = silent_server(client, online, snapshot, NOW / SECOND, layouts)
         wrong, number = [], 0
         for user in ASKED:
             for name in LAYOUTS_ASKED:

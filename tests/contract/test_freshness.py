@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple
 
 import pytest
@@ -14,14 +13,13 @@ import api.features
 from api.features import CAUGHT_UP_KEY, OnlineFeatures
 from api.freshness import BEHIND, CaughtUp
 from api.plans import BlockPlan, Layout
-from api.serve import BlockServer
-from api.served import Served
 from api.snapshot import Snapshot, refresh
 from dataflows import caught_up
 from dataflows.events import DAY, MINUTE, SECOND, partition_of
 from feature_repo import features as declared
 from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout
 from tests.contract.redis_server import RedisServer
+from tests.contract.silent import silent_server
 
 NOW: Final = 1_779_010_200 * SECOND
 CASES: Final = 10_000
@@ -93,8 +91,7 @@ def judged(server: RedisServer, cases_: list[Case]) -> tuple[int, list[Any]]:
         online = OnlineFeatures(client, lambda: NOW)
         snapshot = Snapshot()
         await refresh(snapshot, online)
-        at = datetime.fromtimestamp(NOW / SECOND, timezone.utc)
-        blocks = BlockServer(online, snapshot, {}, 30, Served(client), now=lambda: at)
+        blocks = silent_server(client, online, snapshot, NOW / SECOND, {layout.name: layout})
         found = []
         for first in range(0, len(cases_), 50):
             some = cases_[first : first + 50]
