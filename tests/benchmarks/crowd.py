@@ -20,6 +20,7 @@ from dataflows.aggregates.people import Fact, User
 from dataflows.connectors.letters import open_letters
 from dataflows.connectors.redis_streams import connect
 from dataflows.derived import DerivedStream
+from dataflows.erased_ids import ErasedIds
 from dataflows.events import DAY, HOUR, Event, Placed, partition_of
 from dataflows.identities import Identities
 from dataflows.inbox import Inbox
@@ -81,7 +82,7 @@ def people_in_process(url: str, lease: Lease, capacity: int) -> PeopleInProcess:
     derived = DerivedStream("derived", PARTITIONS)
 
     def open_partition(number: int) -> Partition:
-        identities = Identities(Inbox(client, number), stored, PARTITIONS)
+        identities = Identities(Inbox(client, number), stored, PARTITIONS, ErasedIds(client, number))
         return Partition(DueSet(client, DUE_KEY.format(number)), identities, derived.commands, population)
 
     nothing = dict.fromkeys(range(PARTITIONS), -1)
