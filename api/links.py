@@ -40,7 +40,7 @@ def target(url: str | None, hosts: Collection[str], utm: Utm | None) -> str | No
         return None
     try:
         parts = urlsplit(link)
-        host = (parts.hostname or "").encode("idna").decode("ascii")
+        host = (parts.hostname or "").rstrip(".").encode("idna").decode("ascii")
         port = f":{parts.port}" if parts.port is not None else ""
     except (ValueError, UnicodeError):
         return None
