@@ -24,6 +24,7 @@ from api import (
     oauth,
     open_routes,
     problems,
+    quality,
     schemas,
     script,
     serve,
@@ -169,9 +170,17 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     app.include_router(open_routes.public_routes(opening))
     guarded.add(open_routes.link_routes(server, seals, settings.public_url, settings.link_days), "read")
     app.include_router(
-        health.routes(features, partial(letters.counts, keeper), partial(_quarantine(settings).counts, client))
+        health.routes(
+            features,
+            partial(letters.counts, keeper),
+            partial(_quarantine(settings).counts, client),
+            quality.ReportMetrics(Path(settings.report)),
+        )
     )
     app.include_router(schemas.routes())
+    app.include_router(
+        quality.routes(Path(settings.report), None if settings.demo else Keys(access, "read"))
+    )  # whose reader is a browser
     if settings.demo:
         app.include_router(pages.routes(settings.api_keys[0]))
     app.state.known_keys, app.state.signing, app.state.rates, app.state.routes = known, signing, rates, guarded

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from api.features import OnlineFeatures
+from api.quality import ReportMetrics
 from dataflows.connectors.letters import LetterCounts
 
 FLOWS = ("people", "items")
@@ -24,6 +25,7 @@ def routes(
     features: OnlineFeatures,
     letters: Callable[[], Awaitable[LetterCounts]],
     quarantine: Callable[[], Awaitable[LetterCounts]],
+    report: ReportMetrics,
 ) -> APIRouter:
     """The routes that machines ask; none needs a key."""
     router = APIRouter(tags=["health"])
@@ -47,6 +49,7 @@ def routes(
     async def metrics() -> Response:
         """What this process counts, and the flows' accounts: every event received has one outcome."""
         accounts = CollectorRegistry()
+        accounts.register(report)
         accounts.register(_Accounts({flow: await _outcomes(features, flow) for flow in FLOWS}))
         with contextlib.suppress(redis.RedisError, OSError):  # a scrape without them is better than none
             accounts.register(_Audit(await features.audit()))

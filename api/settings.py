@@ -63,6 +63,7 @@ class ApiSettings(Struct, frozen=True):
     enrich: tuple[str, ...]
     country_header: str
     geoip: str
+    report: str
     demo: bool
 
 

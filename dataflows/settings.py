@@ -143,6 +143,10 @@ SETTINGS: Final = (
         "hosts that photos are fetched from; empty: pictures are drawn without",
     ),
     Setting("INLAY_LAYOUTS", str, "", "folder of layout files; empty: those that ship with the product"),
+    Setting(
+        "INLAY_REPORT", str, "var/quality", "folder of the quality report; the API serves what lies in it at `/quality`"
+    ),
+    Setting("INLAY_REPORT_AGE", float, "120", "days that profiles, alarms and reports of before are kept"),
     Setting("INLAY_DEMO", bool, "", "serve the sample shop at `/demo`; set by `make demo`, never in production"),
     Setting("INLAY_VAR", str, "", "folder in which `make demo` keeps its state; empty: `var/`"),
     Setting("INLAY_SAMPLE_DATA", str, "", "folder of sample data that the tests use where it is present"),

@@ -28,6 +28,8 @@ from dataflows.settings import SettingError, read_settings
 ROOT: Final = Path(__file__).parents[2]
 LOADED_KEY: Final = "inlay:demo:loaded"
 BIN: Final = Path(sys.executable).parent
+REPORT_AFTER: Final = 180.0
+"""Seconds after which the quality report is written, once: the start is busy enough without it."""
 
 Stopped: TypeAlias = Callable[[], bool]
 
@@ -43,6 +45,7 @@ def main() -> int:
     lake = os.environ.get("INLAY_LAKE_URL") or str(var / "lake")
     environ = {**os.environ, "INLAY_DEMO": "1", "INLAY_API_KEYS": keys, "INLAY_LAKE_URL": lake}
     environ.setdefault("INLAY_SNAPSHOT", str(var / "snapshot"))
+    environ.setdefault("INLAY_REPORT", str(var / "quality"))
     embedded = not environ.get("INLAY_REDIS_URL")
     if embedded:
         environ["INLAY_REDIS_URL"] = f"redis://127.0.0.1:{free_port()}/0"
@@ -55,8 +58,7 @@ def main() -> int:
         _start(processes, settings, var / "redis" if embedded else None, stop.is_set)
         _start_flow(processes, "lake")  # last, since nobody waits for it
         _greet(settings)
-        while not stop.wait(0.5):
-            processes.check()
+        _watch(processes, stop)
     except (DemoError, SettingError) as error:
         if not stop.is_set():
             print(f"demo: {error}", file=sys.stderr)  # noqa: T201  # a command speaks on its terminal
@@ -113,6 +115,16 @@ def _start(processes: Processes, settings: dict[str, Any], redis_folder: Path | 
 
 def _start_flow(processes: Processes, flow: str) -> None:
     processes.start(flow, [sys.executable, "-m", "bytewax.run", f"dataflows.{flow}"], ROOT)
+
+
+def _watch(processes: Processes, stop: threading.Event) -> None:
+    """Look after everything until told to stop; after a while a report is written, once."""
+    report_at = time.monotonic() + REPORT_AFTER
+    while not stop.wait(0.5):
+        processes.check()
+        if report_at <= time.monotonic():
+            report_at = float("inf")
+            processes.start_once("report", [sys.executable, "-m", "expectations.report"], ROOT)
 
 
 def _publish(stream: Stream, events: Iterable[dict[str, Any]]) -> None:
@@ -181,6 +193,7 @@ Inlay is running. The shoppers in it are simulated.
   see it work   {url}/demo
   the API       {url}/docs
   metrics       {url}/metrics
+  its quality   {url}/quality/  after {REPORT_AFTER / 60:.0f} minutes
 
 API key: {settings["api_keys"][0]}
 

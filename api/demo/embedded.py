@@ -37,6 +37,7 @@ class Processes:
     def __init__(self, logs: Path, environ: Mapping[str, str]) -> None:
         self._logs, self._environ = logs, dict(environ)
         self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self._passing: set[str] = set()
         logs.mkdir(parents=True, exist_ok=True)
 
     def start(self, name: str, command: Sequence[str], cwd: Path | None = None) -> None:
@@ -47,6 +48,11 @@ class Processes:
                 start_new_session=True, preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )  # fmt: skip
         self._running.append((name, process))
+
+    def start_once(self, name: str, command: Sequence[str], cwd: Path | None = None) -> None:
+        """Start a process that ends by itself, as it pleases; it is stopped with the others."""
+        self.start(name, command, cwd)
+        self._passing.add(name)
 
     def pid(self, name: str) -> int:
         """The number of a process that runs."""
@@ -59,7 +65,7 @@ class Processes:
             DemoError: one has ended; the message shows the end of its log.
         """
         for name, process in self._running:
-            if (code := process.poll()) is not None:
+            if (code := process.poll()) is not None and name not in self._passing:
                 raise DemoError(f"{name} ended with code {code}:\n{self.tail(name)}")
 
     def wait(self, name: str, seconds: float) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks import (
+    anomalies,
     batch,
     block_latency,
     bytes_a_user,
@@ -28,6 +29,7 @@ from tests.benchmarks.figures import Figure
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "windows": windows.measure,
+    "anomalies": anomalies.measure,
     "flow_rate": flow_rate.measure,
     "two_processes": two_processes.measure,
     "cost_per_event": cost_per_event.measure,

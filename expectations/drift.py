@@ -1,0 +1,305 @@
+"""Drift: whether an hour looks like the same hours of the weeks before. Pure: profiles in, drifts out.
+
+What is usual is the median of the same hour of the same weekday, and how far from it is still usual the median of the
+deviations from it (Hampel, 1974): one bad week among them changes neither. While there are fewer than three such weeks
+it is the same hour of the last days. Distributions are compared as a whole: numbers by the greatest distance of their
+distribution functions (Kolmogorov and Smirnov), categories by the population stability index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from math import log, sqrt
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from expectations.profiles import QUANTILES, Column, Profile, Subject
+
+HOUR: Final = 3600
+DAY: Final = 24 * HOUR
+WEEK: Final = 7 * DAY
+WEEKS_BACK: Final = 8
+LEAST_WEEKS: Final = 3
+DAYS_BACK: Final = 14
+LEAST_DAYS: Final = 5
+
+
+class Threshold(NamedTuple):
+    """What makes a difference a drift; all of it must hold.
+
+    Attributes:
+        far: usual deviations from the median; of a distribution the figure itself.
+        change: the least change, as a share of what is usual; of a share (nulls) in points of 1.
+        rows: the fewest rows, in this hour or usually.
+    """
+
+    far: float
+    change: float
+    rows: int
+
+
+THRESHOLDS: Final[Mapping[str, Threshold]] = {
+    "volume": Threshold(5, 0.5, 50),
+    "repeats": Threshold(6, 0.4, 50),
+    "nulls": Threshold(6, 0.05, 50),
+    "delay": Threshold(6, 2.0, 30),
+    "middle": Threshold(8, 0.3, 30),
+    "spread": Threshold(0.25, 0, 200),
+    "shares": Threshold(0.25, 0, 200),
+}
+"""The one table of what is a drift, by kind."""
+LEAST_DELAY: Final = 60.0
+"""Seconds by which events must be later than usual."""
+_STEADY: Final = 0.05
+"""A share of the median that always counts as usual deviation."""
+
+
+class Usual(NamedTuple):
+    """The same hours of before: of which hours they are, in words, and what they looked like."""
+
+    words: str
+    hours: tuple[int, ...]
+    profiles: tuple[Profile, ...]
+
+
+class Drift(NamedTuple):
+    """One thing that is not as usual.
+
+    Attributes:
+        kind: a line of `THRESHOLDS`.
+        subject, column: of the profile.
+        sentence: plain words for whoever is on call.
+        seen: of this hour; `usual` likewise of the usual ones, by hour, as far as it is a number an hour.
+        score: by how many times it is over the threshold.
+        now, before: of a distribution, what is drawn: its quantiles, or its shares by label.
+    """
+
+    kind: str
+    subject: str
+    column: str
+    sentence: str
+    seen: float
+    usual: Mapping[int, float]
+    score: float
+    now: Sequence[float] | Mapping[str, float] = ()
+    before: Sequence[float] | Mapping[str, float] = ()
+
+
+def hours_wanted(hour: int) -> list[int]:
+    """The hours that may be compared with `hour` (epoch seconds)."""
+    weeks = [hour - back * WEEK for back in range(1, WEEKS_BACK + 1)]
+    days = [hour - back * DAY for back in range(1, DAYS_BACK + 1)]
+    return sorted({*weeks, *days})
+
+
+def usual_of(hour: int, profiles: Mapping[int, Profile]) -> Usual | None:
+    """What `hour` is compared with; nothing while there is too little history."""
+    moment = datetime.fromtimestamp(hour, timezone.utc)
+    weeks = [back for number in range(1, WEEKS_BACK + 1) if (back := hour - number * WEEK) in profiles]
+    if len(weeks) >= LEAST_WEEKS:
+        return _usual(f"{moment:%A}s {moment:%H:%M}", weeks, profiles)
+    days = [back for number in range(1, DAYS_BACK + 1) if (back := hour - number * DAY) in profiles]
+    return _usual(f"{moment:%H:%M}", days, profiles) if len(days) >= LEAST_DAYS else None
+
+
+def drifts(profile: Profile, usual: Usual) -> list[Drift]:
+    """What of an hour is not as usual, the worst first.
+
+    A subject whose volume is not as usual is told for that alone: its columns follow.
+    """
+    found: list[Drift] = []
+    for subject in sorted({*profile, *(name for each in usual.profiles for name in each)}):
+        now = profile.get(subject, Subject(0, 0, {}))
+        before = {
+            hour: each.get(subject, Subject(0, 0, {}))
+            for hour, each in zip(usual.hours, usual.profiles, strict=True)
+        }  # fmt: skip
+        volume = [*_volume(subject, now, before, usual.words)]
+        found += volume or [*_repeats(subject, now, before), *_columns(subject, now, before)]
+    return sorted(found, key=lambda each: -each.score)
+
+
+def psi(now: Mapping[str, float], before: Mapping[str, float], rows: int, rows_before: int) -> float:
+    """The population stability index of shares by label, less what chance alone would give it.
+
+    A label that one side lacks counts as half a row there.
+    """
+    labels = {*now, *before}
+    little, little_before = 0.5 / max(rows, 1), 0.5 / max(rows_before, 1)
+    total = 0.0
+    for label in labels:
+        here, there = max(now.get(label, 0.0), little), max(before.get(label, 0.0), little_before)
+        total += (here - there) * log(here / there)
+    return total - (len(labels) - 1) * (1 / max(rows, 1) + 1 / max(rows_before, 1))
+
+
+def distance(now: Sequence[float], before: Sequence[float], rows: int, rows_before: int) -> float:
+    """The greatest distance of two distribution functions, known by their quantiles, less what chance would give it."""
+    grid = np.unique([*now, *before])
+    gaps = []
+    for side in ("left", "right"):
+        ours, theirs = (np.searchsorted(values, grid, side=side) / len(QUANTILES) for values in (now, before))
+        gaps.append(float(np.abs(ours - theirs).max()))
+    return max(gaps) - 1.63 * sqrt(1 / max(rows, 1) + 1 / max(rows_before, 1))
+
+
+def subject_in_words(subject: str) -> str:
+    """`events/shopify/purchase` as `purchase events from shopify`; a view is itself."""
+    kind, _, rest = subject.partition("/")
+    if kind != "events":
+        return f"rows of {subject}"
+    source, _, what = rest.partition("/")
+    return ("events" if what == "*" else f"{what} events") + ("" if source == "*" else f" from {source}")
+
+
+def _volume(subject: str, now: Subject, before: Mapping[int, Subject], words: str) -> Iterator[Drift]:
+    rows = {hour: float(each.rows) for hour, each in before.items()}
+    middle, spread = _middle(rows.values())
+    score = _score("volume", now.rows, middle, max(spread, sqrt(middle + 1)), now.rows, middle)
+    if score:
+        change = f"{abs(now.rows / middle - 1):.0%} {'below' if now.rows < middle else 'above'}" if middle else "above"
+        said = f"{subject_in_words(subject)} per hour are {change} the usual {middle:,.0f} for {words}"
+        if not now.rows:
+            said = f"no {subject_in_words(subject)} in this hour, where {middle:,.0f} are usual for {words}"
+        yield Drift("volume", subject, "", _sentence(said), now.rows, rows, score)
+
+
+def _repeats(subject: str, now: Subject, before: Mapping[int, Subject]) -> Iterator[Drift]:
+    """Events a person: who sends everything twice is seen here."""
+    if not subject.startswith("events/") or not now.people:
+        return
+    each = {hour: there.rows / there.people for hour, there in before.items() if there.people}
+    middle, spread = _middle(each.values())
+    seen = now.rows / now.people
+    if middle and (score := _score("repeats", seen, middle, spread, now.rows, now.rows)):
+        said = f"{subject_in_words(subject)} come {seen:.1f} times a person instead of {middle:.1f}"
+        yield Drift("repeats", subject, "", _sentence(said), seen, each, score)
+
+
+def _columns(subject: str, now: Subject, before: Mapping[int, Subject]) -> Iterator[Drift]:
+    for name, column in now.columns.items():
+        past = {hour: each.columns[name] for hour, each in before.items() if name in each.columns}
+        if len(past) < LEAST_WEEKS:
+            continue
+        of = f"the {name} of {subject_in_words(subject)}"
+        nulls = [*_nulls(of, column, past)]
+        numbers = [] if nulls else [*_numbers(of, name, column, past)]
+        shares = [] if nulls else [*_shares(of, column, past)]
+        for drift in (*nulls, *numbers, *shares):
+            yield drift._replace(subject=subject, column=name)
+
+
+def _nulls(of: str, now: Column, past: Mapping[int, Column]) -> Iterator[Drift]:
+    each = {hour: column.nulls for hour, column in past.items()}
+    middle, spread = _middle(each.values())
+    spread = max(spread, sqrt(max(middle * (1 - middle), 0.001) / max(now.rows, 1)))
+    threshold = THRESHOLDS["nulls"]
+    far = abs(now.nulls - middle) / spread
+    if now.rows >= threshold.rows and far >= threshold.far and abs(now.nulls - middle) >= threshold.change:
+        said = f"{of} is missing in {now.nulls:.0%} of the rows, where {middle:.0%} is usual"
+        yield Drift("nulls", "", "", _sentence(said), now.nulls, each, far / threshold.far)
+
+
+def _numbers(of: str, name: str, now: Column, past: Mapping[int, Column]) -> Iterator[Drift]:
+    before = {hour: column for hour, column in past.items() if column.quantiles}
+    if not now.quantiles or not before:
+        return
+    filled = _filled(now)
+    kind, figure = ("delay", _late) if name == "delay" else ("middle", _middle_half)
+    each = {hour: figure(column) for hour, column in before.items()}
+    middle, spread = _middle(each.values())
+    seen = figure(now)
+    score = _score(kind, seen, middle, spread, filled, filled)
+    if kind == "delay":
+        if score and seen - middle >= LEAST_DELAY:
+            said = f"{of}: one in ten comes more than {_seconds(seen)} late, where {_seconds(middle)} are usual"
+            yield Drift(kind, "", "", _sentence(said), seen, each, score)
+        return
+    if score:
+        said = f"{of} is {seen:,.4g} instead of {middle:,.4g} (mean of the middle half)"
+        yield Drift(kind, "", "", _sentence(said), seen, each, score, now.quantiles, _mean(before.values()))
+        return
+    typical = _mean(before.values())
+    rows_before = sum(map(_filled, before.values()))
+    own = [distance(column.quantiles, typical, _filled(column), rows_before) for column in before.values()]
+    gap = distance(now.quantiles, typical, filled, rows_before) - max(float(np.median(own)), 0.0)
+    threshold = THRESHOLDS["spread"]
+    if filled >= threshold.rows and gap >= threshold.far:
+        said = f"{of} is spread otherwise than usual (distance {gap:.2f} of at most 1)"
+        yield Drift("spread", "", "", _sentence(said), gap, {}, gap / threshold.far, now.quantiles, typical)
+
+
+def _shares(of: str, now: Column, past: Mapping[int, Column]) -> Iterator[Drift]:
+    before = {hour: column for hour, column in past.items() if column.shares}
+    if not now.shares or not before:
+        return
+    labels = sorted({label for column in before.values() for label in column.shares})
+    typical = {
+        label: float(np.median([column.shares.get(label, 0.0) for column in before.values()])) for label in labels
+    }
+    total = sum(typical.values()) or 1.0
+    typical = {label: share / total for label, share in typical.items() if share}
+    filled, rows_before = _filled(now), sum(map(_filled, before.values()))
+    own = [psi(column.shares, typical, _filled(column), rows_before) for column in before.values()]
+    index = psi(now.shares, typical, filled, rows_before) - max(float(np.median(own)), 0.0)
+    threshold = THRESHOLDS["shares"]
+    if filled >= threshold.rows and index >= threshold.far:
+        moved = max({*now.shares, *typical}, key=lambda label: abs(now.shares.get(label, 0) - typical.get(label, 0)))
+        said = f"{of}: {moved} is {now.shares.get(moved, 0):.0%}, where {typical.get(moved, 0):.0%} is usual"
+        yield Drift("shares", "", "", _sentence(said), index, {}, index / threshold.far, now.shares, typical)
+
+
+def _score(kind: str, seen: float, middle: float, spread: float, rows: float, rows_usual: float) -> float:
+    """By how many times a number is over the threshold; 0 if it is not."""
+    threshold = THRESHOLDS[kind]
+    far = abs(seen - middle) / max(spread, abs(middle) * _STEADY, 1e-9)
+    enough = max(rows, rows_usual) >= threshold.rows
+    return (
+        far / threshold.far
+        if enough and far >= threshold.far and abs(seen - middle) >= threshold.change * abs(middle)
+        else 0.0
+    )
+
+
+def _middle(values: Iterable[float]) -> tuple[float, float]:
+    """The median, and 1.4826 times the median of the deviations from it: a standard deviation, of what is normal."""
+    there = np.array([*values])
+    if not there.size:
+        return 0.0, 0.0
+    middle = float(np.median(there))
+    return middle, 1.4826 * float(np.median(np.abs(there - middle)))
+
+
+def _usual(words: str, hours: Sequence[int], profiles: Mapping[int, Profile]) -> Usual:
+    return Usual(words, tuple(hours), tuple(profiles[hour] for hour in hours))
+
+
+def _mean(columns: Iterable[Column]) -> tuple[float, ...]:
+    """The median of each quantile."""
+    return tuple(np.median([column.quantiles for column in columns], axis=0).tolist())
+
+
+def _late(column: Column) -> float:
+    """What nine of ten stay below."""
+    return column.quantiles[-3]
+
+
+def _middle_half(column: Column) -> float:
+    """The mean of the middle half: of whole numbers the median itself jumps."""
+    return float(np.mean(column.quantiles[len(QUANTILES) // 4 : -(len(QUANTILES) // 4)]))
+
+
+def _filled(column: Column) -> int:
+    return round(column.rows * (1 - column.nulls))
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+def _sentence(said: str) -> str:
+    return f"{said[0].upper()}{said[1:]}."
