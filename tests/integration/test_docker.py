@@ -22,7 +22,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker/compose.yml").read_text())
 DOCKERFILE = (ROOT / "docker/Dockerfile").read_text()
 BIN = Path(sys.executable).parent
 SERVICES = COMPOSE["services"]
-INLAY = ("features", "people", "items", "lake", "api")
+INLAY = ("features", "people", "items", "lake", "api", "report")
 
 
 def _stage(name: str) -> str:
