@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from enum import Enum
+from functools import cache
 from http import HTTPStatus
 from typing import Annotated, Any, Final, NamedTuple
 
 import redis
 from fastapi import APIRouter, Query, Request, Response
+from prometheus_client import Counter
 from redis.asyncio.connection import async_timeout as timeout  # of asyncio, or its backport
 
 from api import resolve
@@ -144,7 +146,7 @@ class BlockServer:
     ) -> Answer:  # fmt: skip
         """The answer that blocks are, stamped and counted."""
         for block in blocks:
-            BLOCKS.labels(block.block, block.source).inc()
+            _counter(block.block, block.source).inc()
         generated = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         known_as_of = None if user.as_of is None else to_rfc3339(user.as_of)
         return Answer(layout.name, user_id, send_id, generated, known_as_of, blocks, locale, user.stale)
@@ -237,6 +239,12 @@ class BlockServer:
         """The blocks from the snapshot alone."""
         known = Known(user, {}, {}, self.snapshot.fallback, now=self.seconds())
         return resolve.fill(resolve.prepare(layout, known, excluded), self.snapshot.catalogue)
+
+
+@cache
+def _counter(kind: str, source: str) -> Counter:
+    """The metric of a kind and a rung: looking it up by its labels takes longer than counting."""
+    return BLOCKS.labels(kind, source)
 
 
 async def _read_or_skip(reading: Coroutine[Any, Any, None], give_up_at: float) -> None:

@@ -19,7 +19,7 @@ import msgspec
 from api.metrics import TOLD
 from api.publish import UNAVAILABLE
 from dataflows.connectors import Publisher
-from dataflows.events import Event, parse, partition_of, to_micros
+from dataflows.events import BACKSLASH, MAX_EVENT_BYTES, Event, parse, partition_of, to_micros
 
 MOST_QUEUED: Final = 50_000
 AT_ONCE: Final = 500
@@ -27,6 +27,7 @@ AT_ONCE: Final = 500
 FIRST_PAUSE: Final = 0.05
 MOST_PAUSE: Final = 1.0
 """Seconds between tries."""
+_LONGEST_ID: Final = 200
 LAST_SECONDS: Final = 2.0
 """How long a process that ends tries to get rid of its queue."""
 
@@ -68,7 +69,7 @@ class Telling:
         for event in events:
             raw = _encode(event)
             at = to_micros(event.occurred_at, "occurred_at")
-            if len(self._queue) >= self._most or not isinstance(parse(raw, at), Event):
+            if len(self._queue) >= self._most or not (_is_plain(event, raw) or isinstance(parse(raw, at), Event)):
                 TOLD.labels(event.type, "lost").inc()
                 continue
             self._queue.append(_Told(partition_of(event.key, self._publisher.partitions), raw, event.type))
@@ -110,3 +111,18 @@ class Telling:
                     TOLD.labels(each.type, "published").inc()
         finally:
             self._sending = None
+
+
+def _is_plain(event: Event, raw: bytes) -> bool:
+    """Whether there is nothing in it that a stream could refuse, as in nearly all: reading it again costs most of telling.
+
+    What a request named is short and plain, and everything else is our own.
+    """
+    named = (event.user_id, event.send_id)
+    return (
+        len(raw) <= MAX_EVENT_BYTES
+        and BACKSLASH not in raw
+        and all(
+            word is None or (0 < len(word) <= _LONGEST_ID and word.isascii() and word.isprintable()) for word in named
+        )
+    )
