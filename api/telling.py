@@ -114,7 +114,7 @@ class Telling:
 
 
 def _is_plain(event: Event, raw: bytes) -> bool:
-    """Whether there is nothing in it that a stream could refuse, as in nearly all: reading it again costs most of telling.
+    """Whether there is nothing in it that a stream could refuse, as in nearly all: reading it again costs much.
 
     What a request named is short and plain, and everything else is our own.
     """
