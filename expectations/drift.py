@@ -246,7 +246,10 @@ def _shares(of: str, now: Column, past: Mapping[int, Column]) -> Iterator[Drift]
     index = psi(now.shares, typical, filled, rows_before) - max(float(np.median(own)), 0.0)
     threshold = THRESHOLDS["shares"]
     if filled >= threshold.rows and index >= threshold.far:
-        moved = max({*now.shares, *typical}, key=lambda label: abs(now.shares.get(label, 0) - typical.get(label, 0)))
+        moved = max(
+            sorted({*now.shares, *typical}),  # of two that traded places, the one that is gone
+            key=lambda label: (abs(round(now.shares.get(label, 0) - typical.get(label, 0), 6)), typical.get(label, 0)),
+        )
         said = f"{of}: {moved} is {now.shares.get(moved, 0):.0%}, where {typical.get(moved, 0):.0%} is usual"
         yield Drift("shares", "", "", _sentence(said), index, {}, index / threshold.far, now.shares, typical)
 
