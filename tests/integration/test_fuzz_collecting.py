@@ -75,7 +75,9 @@ class Service:
         self.statuses[answer.status_code] += 1
         assert answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR, (method, path, how, answer.text)
         if answer.status_code >= HTTPStatus.BAD_REQUEST and method != "HEAD":
-            assert answer.headers["content-type"] == "application/problem+json"
+            page = path.startswith("/v1/click/")  # a person reads it
+            expected = "text/html; charset=utf-8" if page else "application/problem+json"
+            assert answer.headers["content-type"] == expected
         if method == "GET" and path.startswith("/v1/pixel"):
             assert answer.headers["content-type"] == "image/gif"
             self.expected += 1
