@@ -18,8 +18,10 @@ from api.known import CatalogueRow, Known, Neighbour, ScopeFeatures, UserFeature
 from api.plans import Layout
 from api.snapshot import Snapshot
 
-FRESH: Final = 1.0
-"""Seconds after which everything is read anew."""
+FRESH: Final = 2.0
+"""Seconds after which what is popular and what the catalogue says is read anew."""
+NEAR_FRESH: Final = 15.0
+"""Likewise what goes with what, which changes slowly and is the most to read."""
 MOST_ROWS: Final = 20_000
 """How many catalogue rows lie on it at most; then a new one is begun."""
 MADE_AT_ONCE: Final = 8
@@ -40,7 +42,9 @@ class Shelf:
     def __init__(self, features: OnlineFeatures, snapshot: Snapshot, since: float, before: Shelf | None = None) -> None:
         self._features, self._since = features, since
         self.scopes: dict[str, ScopeFeatures] = {}
-        self.neighbours: dict[str, list[Neighbour]] = {}
+        keeps = before is not None and since - before.near_since <= NEAR_FRESH and not before.is_full
+        self.neighbours: dict[str, list[Neighbour]] = before.neighbours if before is not None and keeps else {}
+        self.near_since: float = before.near_since if before is not None and keeps else since
         self._rows: dict[str, CatalogueRow] = {}
         self._remembered = snapshot.catalogue
         self.catalogue: Mapping[str, CatalogueRow] = ChainMap(self._rows, self._remembered)
@@ -52,7 +56,12 @@ class Shelf:
 
     def is_spent(self, now: float) -> bool:
         """Whether it is old or full."""
-        return now - self._since > FRESH or len(self._read) > MOST_ROWS or len(self.neighbours) > MOST_ROWS
+        return now - self._since > FRESH or self.is_full
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more lies on it than should."""
+        return len(self._read) > MOST_ROWS or len(self.neighbours) > MOST_ROWS
 
     async def put_lists(self, scopes: Iterable[str], seeds: Iterable[str]) -> None:
         """Read what is popular and what goes with what, as far as it is not there.
