@@ -26,6 +26,7 @@ PLATFORMS: Final = (
 """Whose webhooks make event ids that begin with their name; a test holds them equal to those that there are."""
 
 SOURCE: Final = f"""coalesce(
+    CASE WHEN type = 'block_served' THEN 'inlay' END,
     left(nullif(properties ->> '$.source', ''), 40),
     CASE WHEN split_part(event_id, ':', 1) IN {PLATFORMS} AND contains(event_id, ':')
          THEN split_part(event_id, ':', 1) END,
@@ -33,7 +34,8 @@ SOURCE: Final = f"""coalesce(
     CASE WHEN properties ->> '$.context.page.url' IS NOT NULL THEN 'track.js' END,
     'api')"""  # of constants
 """Where an event came from, by what the pipeline already keeps: what the sender says in `properties.source` (a bridge
-can say it in its mapping), the platform of a webhook, Segment's library, the script; else it was posted to the API."""
+can say it in its mapping), the platform of a webhook, Segment's library, the script; else it was posted to the API.
+What we served ourselves has a rung of that name."""
 
 EVENT_COLUMNS: Final = ("user_id", "item_id", "price", "quantity", "currency", "country", "device", "send_id")
 _EVENT_NUMBERS: Final = {"price": "price", "quantity": "quantity", "delay": "delay"}

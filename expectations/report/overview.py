@@ -140,6 +140,14 @@ def _told_of(subject: str) -> bool:
     return not subject.startswith("events/") or subject.endswith("/*")
 
 
+def _lasting(seconds: float) -> str:
+    """A length of time in the unit that suits it."""
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:,.1f} s"
+
+
 def _tiles(found: Findings) -> list[tuple[str, str]]:
     day = [profile["events/*/*"] for hour, profile in found.recent.items()
            if hour > found.now - 24 * HOUR and "events/*/*" in profile]  # fmt: skip
@@ -148,7 +156,7 @@ def _tiles(found: Findings) -> list[tuple[str, str]]:
     return [
         ("alarms", f"{len(found.alarms):,}"),
         ("events, 24 hours", f"{sum(each.rows for each in day):,}"),
-        ("nine of ten arrive within", f"{sorted(delays)[len(delays) // 2]:,.1f} s" if delays else "–"),
+        ("nine of ten arrive within", _lasting(sorted(delays)[len(delays) // 2]) if delays else "–"),
         ("rows held back, 24 hours", "–" if offenders is None else f"{offenders.rows_day:,}"),
         ("events refused, 24 hours", "–" if offenders is None else f"{offenders.day - offenders.rows_day:,}"),
     ]

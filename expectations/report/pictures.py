@@ -17,6 +17,8 @@ SHADES: Final = ("#b8431a", "#2f6f8f", "#5d8a4a", "#8a6bb0", "#c79a2b", "#7a726a
 """Apart in hue and in brightness, so that they are told apart without colours as well."""
 STYLES: Final = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 HOUR: Final = 3600
+SHORTEST: Final = 3
+"""Hours that a trend shows to each side where there are fewer."""
 WIDE, HIGH, DPI = 4.6, 2.1, 150
 
 
@@ -42,6 +44,9 @@ def of_trend(series: Mapping[str, Sequence[float]], first: int) -> bytes:
         look = {"color": SHADES[place % len(SHADES)], "linestyle": STYLES[place % len(STYLES)], "lw": 1.5}
         axes.plot(at, values, label=name, marker="o" if len(values) < 3 else None, **look)
     axes.set_ylim(bottom=0)
+    longest = max(map(len, series.values()), default=0)
+    if longest < SHORTEST:  # of an hour alone there is no scale
+        axes.set_xlim(_moment(first - SHORTEST * HOUR), _moment(first + SHORTEST * HOUR))
     _time(axes)
     axes.legend(loc="upper left", bbox_to_anchor=(0, 1.2), ncols=3, frameon=False, fontsize=8, labelcolor=INK)
     return _png(figure)

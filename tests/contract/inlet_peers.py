@@ -31,6 +31,9 @@ PROJECT: Final = "shop"
 ACK_SECONDS: Final = 10
 Keyed = tuple[str, bytes]
 
+MOST_QUEUED: Final = 50_000
+"""Records that librdkafka is given before they are waited for; it takes 100,000."""
+
 
 class Peer(Protocol):
     """A foreign source with a name that no other test uses."""
@@ -152,8 +155,10 @@ class KafkaPeer:
         producer = Producer(
             {"bootstrap.servers": self._server.bootstrap, "enable.idempotence": True, "linger.ms": 5, "log_level": 0}
         )
-        for key, value in records:
+        for number, (key, value) in enumerate(records, start=1):
             producer.produce(self._topic, value, key)
+            if number % MOST_QUEUED == 0:
+                assert producer.flush(30) == 0
         assert producer.flush(30) == 0
 
     def stop(self) -> None:
