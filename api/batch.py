@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from typing import Final
 
-import redis
 from redis.asyncio.connection import async_timeout as timeout  # of asyncio, or its backport
 from starlette.responses import StreamingResponse
 from starlette.types import Send
@@ -22,7 +21,6 @@ from api import resolve
 from api.answer import Answer
 from api.breaker import PAUSE
 from api.known import UserFeatures
-from api.metrics import DEGRADED
 from api.plans import Layout
 from api.serve import BlockServer, may_see
 from api.shelf import MADE_AT_ONCE
@@ -107,22 +105,7 @@ class Batch:
             self._patience -= self._monotonic() - started
 
     async def _try(self, chunk: Sequence[str]) -> dict[str, resolve.Mail] | None:
-        breaker = self._server.breaker
-        if not breaker.allows():
-            DEGRADED.labels("breaker").inc()
-            return None
-        try:
-            async with timeout(CHUNK_SECONDS):
-                mails = await self._prepared(chunk)
-        except asyncio.TimeoutError:
-            DEGRADED.labels("deadline").inc()
-        except (redis.RedisError, OSError):
-            DEGRADED.labels("store").inc()
-        else:
-            breaker.succeeded()
-            return mails
-        breaker.failed()
-        return None
+        return await self._server.tried(lambda: self._prepared(chunk), CHUNK_SECONDS)
 
     async def _prepared(self, chunk: Sequence[str]) -> dict[str, resolve.Mail]:
         """A reading of the users, one of lists and neighbours, one of catalogue rows, each for all of the chunk."""

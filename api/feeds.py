@@ -15,16 +15,13 @@ from email.utils import format_datetime, parsedate_to_datetime
 from http import HTTPStatus
 from typing import Annotated, Final, NamedTuple
 
-import redis
 from fastapi import APIRouter, Depends, Query, Request, Response
-from redis.asyncio.connection import async_timeout as timeout  # of asyncio, or its backport
 
 from api import resolve
 from api.access import Keys, key_of
 from api.answer import Answer
 from api.feed import entries_of, feed_json, feed_rss
 from api.known import CatalogueRow, UserFeatures
-from api.metrics import DEGRADED
 from api.plans import Layout
 from api.problems import Problem
 from api.serve import BlockServer
@@ -109,24 +106,14 @@ class Feeds:
 
     async def _read(self, layout: Layout, reader: Reader) -> tuple[Answer, Mapping[str, CatalogueRow]] | None:
         """The feed with everything that is known; None if it could not be read in time."""
-        server, breaker, shelf = self._server, self._server.breaker, self._server.shelves.current()
-        if not breaker.allows():
-            DEGRADED.labels("breaker").inc()
+        server, shelf = self._server, self._server.shelves.current()
+        about = {"": reader.features()}
+        mails = await server.tried(lambda: shelf.prepared(layout, about, {}, (), server.seconds()), server.deadline)
+        if mails is None:
             return None
-        try:
-            async with timeout(server.deadline):
-                mails = await shelf.prepared(layout, {"": reader.features()}, {}, (), server.seconds())
-        except asyncio.TimeoutError:
-            DEGRADED.labels("deadline").inc()
-        except (redis.RedisError, OSError):
-            DEGRADED.labels("store").inc()
-        else:
-            breaker.succeeded()
-            mail = mails[""]
-            blocks = resolve.fill(mail, shelf.catalogue)
-            return server.made(layout, "", None, mail.locale, mail.known.user, blocks), shelf.catalogue
-        breaker.failed()
-        return None
+        mail = mails[""]
+        blocks = resolve.fill(mail, shelf.catalogue)
+        return server.made(layout, "", None, mail.locale, mail.known.user, blocks), shelf.catalogue
 
     def _plain(self, layout: Layout, reader: Reader) -> tuple[Answer, Mapping[str, CatalogueRow]]:
         """The feed from the snapshot alone."""

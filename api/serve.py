@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from enum import Enum
 from functools import cache
 from http import HTTPStatus
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 import redis
 from fastapi import APIRouter, Query, Request, Response
@@ -34,6 +34,7 @@ from api.snapshot import Snapshot
 from api.telling import Telling
 from dataflows.events import to_rfc3339
 
+T = TypeVar("T")
 RESERVE: Final = 0.01
 """Seconds of the deadline that are left for making a mail out of what is there."""
 LEAST_SECONDS: Final = 0.005
@@ -155,12 +156,16 @@ class BlockServer:
         self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str], give_up_at: float
     ) -> _Read | None:
         """The answer with everything that is known; None if it could not be read in time."""
+        return await self.tried(lambda: self._read(layout, user_id, send_id, excluded, give_up_at), self.deadline)
+
+    async def tried(self, reading: Callable[[], Awaitable[T]], seconds: float) -> T | None:
+        """What is read of the store within some seconds; None, and counted why, if it is not or may not be tried."""
         if not self.breaker.allows():
             DEGRADED.labels("breaker").inc()
             return None
         try:
-            async with timeout(self.deadline):
-                read = await self._read(layout, user_id, send_id, excluded, give_up_at)
+            async with timeout(seconds):
+                read = await reading()
         except asyncio.TimeoutError:
             DEGRADED.labels("deadline").inc()
         except (redis.RedisError, OSError):
