@@ -285,8 +285,7 @@ class FoldPeople:
                 user.standing = standing
             told, change = self._passed(user, person, now)
             changes.append(change)
-            if told:
-                result.commands += self._tell(key, told)
+            follows = self._tell(key, told) if told else ()
             user.row_at = max(user.row_at + 1, newest)
             changes.append(self._forgotten_at(user, person, now))
             due[key] = min((at for at in changes if at is not None), default=None)
@@ -294,7 +293,7 @@ class FoldPeople:
             # What is counted for somebody else from now on, or was forgotten, may leave a null where a value was.
             plain = user.identity is None and not user.is_consent_withheld()
             omitted = ONCE_KNOWN if plain else frozenset()
-            result.rows.append(Row("user", key, user.row_at, values, state, omitted, timed))
+            result.rows.append(Row("user", key, user.row_at, values, state, omitted, timed, follows))
         result.commands += self._due.commands(due)
         result.commands += self._identities.commands()
         result.commands += population_commands(self._partition, moves)

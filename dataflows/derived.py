@@ -12,13 +12,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from dataflows.aggregates.sessions import Derived, DerivedType
+from dataflows.aggregates.sessions import STALE, Derived, DerivedType
 from dataflows.connectors import StreamError, open_stream
 from dataflows.connectors.redis_streams import FIELD
 from dataflows.events import partition_of
 from dataflows.settings import FlowSettings, split_query
 from dataflows.stages import Command
 
+ABANDONED: Final[tuple[DerivedType, ...]] = ("browse_abandoned", "cart_abandoned")
 KEEP: Final = 100_000
 """Derived events kept a partition, newest first, where the URL does not say `keep=`."""
 
@@ -42,10 +43,26 @@ class DerivedStream(NamedTuple):
 
     def commands(self, user_id: str, derived: Iterable[Derived]) -> list[Command]:
         """What appends them to the partition of the user, who is named as events of the stream name him."""
+        return self.commands_of(user_id, (_encode(to_event(user_id, each)) for each in derived))
+
+    def commands_of(self, user_id: str, records: Iterable[bytes]) -> list[Command]:
+        """The same of events that are records already."""
         key = f"{self.name}:{partition_of(user_id, self.partitions)}"
-        return [
-            ("XADD", key, "MAXLEN", "~", self.keep, "*", FIELD, _encode(to_event(user_id, each))) for each in derived
-        ]
+        return [("XADD", key, "MAXLEN", "~", self.keep, "*", FIELD, record) for record in records]
+
+
+def told_by(command: Command) -> msgspec.Raw:
+    """The record that such a command appends: a derived event as JSON."""
+    return msgspec.Raw(command[-1])
+
+
+def still_true(event: DerivedEvent, now: int, *, acted_since: bool) -> bool:
+    """Whether what waited may be told at `now` (microseconds).
+
+    Not what is older than a day, as ever. That a cart or a browse came to nothing holds for as long as nothing came of
+    the person since.
+    """
+    return now - event.occurred_at <= STALE and not (acted_since and event.type in ABANDONED)
 
 
 def silence(user_id: str, derived: Iterable[Derived]) -> list[Command]:

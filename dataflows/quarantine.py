@@ -13,11 +13,13 @@ from typing import Any, Final
 import msgspec
 import redis
 
+from dataflows.connectors import StreamError
 from dataflows.connectors.letters import DeadLetter
 from dataflows.connectors.quarantine import ASIDE_KINDS, Quarantine
 from dataflows.connectors.redis_streams import connect
+from dataflows.derived import open_derived
 from dataflows.letter_choice import ChoiceError, parse_where
-from dataflows.release import Released, release, row_of
+from dataflows.release import Outcome, Released, release, row_of
 from dataflows.settings import SettingError, flow_settings
 
 WHERE: Final = (
@@ -38,17 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.verb == "show":
             return _show(quarantine.find(client, chosen.row_id), chosen.json)
         seconds, micros = client.time()
+        now = int(seconds) * 1_000_000 + int(micros)
         choice = parse_where(
-            chosen.where, int(seconds) * 1_000_000 + int(micros), kinds=ASIDE_KINDS, help_text=WHERE,
-            as_is={"entity": "field", "key": "place"},
-        )  # fmt: skip
+            chosen.where, now, kinds=ASIDE_KINDS, help_text=WHERE, as_is={"entity": "field", "key": "place"}
+        )
         selected = filter(choice, quarantine.rows(client))
         if chosen.verb == "list":
             return _list(selected, chosen.limit, chosen.json)
         if chosen.verb == "release":
-            return _release(client, quarantine, selected, chosen.dry_run)
+            derived = open_derived(settings)
+            done = (release(client, quarantine, each, derived, now, dry_run=chosen.dry_run) for each in selected)
+            return _say_released(done, chosen.dry_run)
         return _drop(client, quarantine, selected, chosen.dry_run)
-    except (SettingError, ChoiceError) as error:
+    except (SettingError, ChoiceError, StreamError) as error:
         return _say(str(error), 2)
     except (redis.RedisError, OSError) as error:
         return _say(f"{error}; what was not dealt with is in quarantine still", 1)
@@ -112,13 +116,20 @@ def _show(letter: DeadLetter | None, as_json: bool) -> int:
         _print(f"{name:<11}{value}")
     for name, value in row.values.items():
         _print(f"  {name:<24} {msgspec.json.encode(value).decode()}")
+    for each in row.follows:
+        _print(f"told with it: {bytes(each).decode()}")
     return 0
 
 
-def _release(client: redis.Redis, quarantine: Quarantine, letters: Iterable[DeadLetter], dry_run: bool) -> int:
-    counts = Counter(release(client, quarantine, letter, dry_run=dry_run) for letter in letters)
-    told: tuple[Released, ...] = ("released", "newer row there", "forgotten since")
-    return _tell([f"{counts[name]:,} {name}" for name in told if counts[name]], dry_run)
+def _say_released(done: Iterable[Released], dry_run: bool) -> int:
+    counts: Counter[Outcome] = Counter()
+    told = 0
+    for each in done:
+        counts[each.outcome] += 1
+        told += each.told
+    names: tuple[Outcome, ...] = ("released", "newer row there", "forgotten since")
+    parts = [f"{counts[name]:,} {name}" for name in names if counts[name]]
+    return _tell([*parts, *([f"{told:,} derived events told"] if told else [])], dry_run)
 
 
 def _drop(client: redis.Redis, quarantine: Quarantine, letters: Iterable[DeadLetter], dry_run: bool) -> int:

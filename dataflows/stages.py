@@ -56,6 +56,10 @@ class Enriched(NamedTuple):
     facts: Mapping[str, Fact]
 
 
+Command = tuple[Any, ...]
+"""A Redis command that is part of a commit."""
+
+
 class Row(Struct, frozen=True, gc=False):
     """The features of one entity as of `at` (microseconds), and the state they were read from.
 
@@ -63,6 +67,7 @@ class Row(Struct, frozen=True, gc=False):
         state: None if the one that is stored is to stay.
         omitted: features that need not be written where they are None, since they never had a value before.
         timed: whether `values` are only those features of the entity that time alone changes, and it alone did.
+        follows: what tells of what follows from it, to be committed with the row and not without it.
     """
 
     entity: str
@@ -72,10 +77,8 @@ class Row(Struct, frozen=True, gc=False):
     state: bytes | None
     omitted: frozenset[str] = frozenset()
     timed: bool = False
+    follows: Sequence[Command] = ()
 
-
-Command = tuple[Any, ...]
-"""A Redis command that is part of a commit."""
 
 NOTHING: Final[Mapping[Outcome, int]] = {}
 NO_OFFSETS: Final[Mapping[int, int]] = {}

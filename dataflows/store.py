@@ -15,6 +15,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from dataflows.connectors.letters import DeadLetters
 from dataflows.connectors.quarantine import AsideRow, Quarantine
+from dataflows.derived import told_by
 from dataflows.events import MINUTE, OUTCOMES
 from dataflows.lake_rows import NO_ROWS, RowsOut
 from dataflows.lease import Lease
@@ -99,6 +100,8 @@ class Store:
         add, packed = transaction.add, transaction.add_packed
         for row in batch.rows:
             packed(self._layouts[row.entity].hset(row.key, row.values, row.at, state=row.state, omitted=row.omitted))
+            for command in row.follows:
+                add(*command)
         for row, _ in (*batch.quarantined, *batch.held):
             if row.state is not None:
                 packed(self._layouts[row.entity].hset(row.key, {}, row.at, state=row.state))
@@ -144,7 +147,10 @@ class Store:
 
 
 def _aside(rows: Iterable[tuple[Row, str]]) -> list[tuple[AsideRow, str]]:
-    return [(AsideRow(row.entity, row.key, row.at, row.values, row.timed), why) for row, why in rows]
+    return [
+        (AsideRow(row.entity, row.key, row.at, row.values, row.timed, tuple(map(told_by, row.follows))), why)
+        for row, why in rows
+    ]
 
 
 class _StorePartition(StatefulSinkPartition[Aggregated, None]):

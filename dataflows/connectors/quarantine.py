@@ -20,16 +20,26 @@ NAME: Final = "quarantine"
 AsideKind: TypeAlias = Literal["row", "batch"]
 ASIDE_KINDS: Final[tuple[str, ...]] = get_args(AsideKind)
 """A row that broke a rule itself; one that is held with its whole table."""
+TELL: Final = """
+if #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) == 0 then return end
+local words = tonumber(ARGV[2])
+for place = 3, #ARGV, words do redis.call(unpack(ARGV, place, place + words - 1)) end
+"""
+"""So two who release one row at the same time tell once what follows from it."""
 
 
 class AsideRow(msgspec.Struct, frozen=True):
-    """What is kept of a row: whose it is, its time in microseconds, its features, and whether they are all."""
+    """What is kept of a row: whose it is, its time in microseconds, its features, and whether only time changed it.
+
+    `follows` are the derived events that wait with it, as their stream would hold them.
+    """
 
     entity: str
     key: str
     at: int
     values: dict[str, Any]
     timed: bool = False
+    follows: tuple[msgspec.Raw, ...] = ()
 
 
 class Quarantine:
@@ -84,6 +94,16 @@ class Quarantine:
     def released_command(self, row_id: str) -> tuple[Any, ...]:
         """The Redis command that takes out a row that was released."""
         return self._letters.take_out_command([Sent(row_id)])
+
+    def tell_command(self, row_id: str, commands: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+        """The Redis command that carries out what waits with a row, if the row is still there.
+
+        Args:
+            row_id: the row's, which the same transaction takes out afterwards.
+            commands: what appends to one stream, each of as many words.
+        """
+        words = (word for command in commands for word in command)
+        return "EVAL", TELL, 2, NAME, commands[0][1], row_id, len(commands[0]), *words
 
     def drop_command(self, row_ids: Sequence[str]) -> tuple[Any, ...]:
         """The Redis command that gives rows up; it answers how many were still there."""

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Any, Final
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflows import quarantine as command
 from dataflows import release as releasing
-from dataflows.connectors.letters import Sent, open_letters
+from dataflows.aggregates.sessions import Derived
+from dataflows.connectors.letters import DeadLetter, Sent, open_letters
 from dataflows.connectors.quarantine import AsideRow, Quarantine
-from dataflows.events import SECOND, Refused
+from dataflows.derived import DerivedStream, read_event, to_event, told_by
+from dataflows.events import DAY, SECOND, Refused
 from dataflows.lease import Lease
 from dataflows.release import release, row_of
 from dataflows.stages import Aggregated, Row
@@ -27,6 +31,7 @@ from tests.contract.redis_server import RedisServer, write
 from tests.given import NOW
 
 KEPT: Final = Quarantine(1000, 0, 0)
+DERIVED: Final = DerivedStream("derived", 8)
 Run = Callable[..., tuple[int, str]]
 
 
@@ -161,7 +166,7 @@ def test_only_views_that_are_older_are_written(
             write(server, USER, "u", {name: old[name]}, NOW + moment)
     aside(server, AsideRow("user", "u", NOW + at, new))
     (letter,) = KEPT.rows(server.client)
-    outcome = release(server.client, KEPT, letter)
+    outcome, _ = release(server.client, KEPT, letter, DERIVED, NOW)
     expected = {name: old[name] for name in stored} if entity_there else {}
     fresh = {name for name in new if stored.get(name, -1) < at} if entity_there else set()
     found = online(server, "u")
@@ -192,12 +197,12 @@ def race(server: RedisServer, seed: int, writes: int = 150) -> list[tuple[int, i
         for at in range(writes, 2 * writes):
             write(server, USER, "u", {"views_1h": at}, NOW + at)
 
-    halves = (letters[::2], letters[1::2])
+    def free(half: list[DeadLetter]) -> None:
+        for letter in half:
+            release(server.client, KEPT, letter, DERIVED, NOW)
+
     workers = [threading.Thread(target=flow)]
-    workers += [
-        threading.Thread(target=lambda half=half: [release(server.client, KEPT, letter) for letter in half])
-        for half in halves
-    ]
+    workers += [threading.Thread(target=free, args=(half,)) for half in (letters[::2], letters[1::2])]
     watcher = threading.Thread(target=look)
     watcher.start()
     for worker in workers:
@@ -247,8 +252,88 @@ def test_a_row_is_written_as_the_flow_would_have(server: RedisServer) -> None:
         server.client.hset(layout.key("k"), "state", b"s")
         aside(server, AsideRow(layout.entity, "k", NOW, values))
         (letter,) = KEPT.rows(server.client)
-        assert release(server.client, KEPT, letter) == "released"
+        assert release(server.client, KEPT, letter, DERIVED, NOW) == ("released", 0)
         assert server.client.hgetall(layout.key("k")) == {**wanted, b"state": b"s"}
+
+
+FOLLOWS: Final = (
+    Derived("session_started", NOW - SECOND, {"started_at": NOW - SECOND}),
+    Derived("session_ended", NOW, {}),
+    Derived("browse_abandoned", NOW, {"items": ["a"]}),
+    Derived("cart_abandoned", NOW, {"items": ["a"]}),
+)
+EVERY: Final = [each.type for each in FOLLOWS]
+
+
+def waiting(user: str, events: Iterable[Derived] = FOLLOWS) -> tuple[msgspec.Raw, ...]:
+    """What waits with a row."""
+    return tuple(map(told_by, DERIVED.commands(user, events)))
+
+
+def told(server: RedisServer, user: str = "u") -> list[str]:
+    """What was told of a user, by type."""
+    (_, key, *_), *_ = DERIVED.commands(user, FOLLOWS)
+    events = [read_event(fields[b"event"]) for _, fields in server.client.xrange(key)]
+    return [event.type for event in events if event.user_id == user]
+
+
+def test_what_follows_from_a_row_is_told_with_it_and_waits_with_it(server: RedisServer, store: Store) -> None:
+    def row(key: str) -> Row:
+        return Row("user", key, NOW, {"views_1h": 1}, b"s", follows=DERIVED.commands(key, FOLLOWS))
+
+    batch = Aggregated((0,), {0: 7}, rows=[row("good")])
+    batch.quarantined, batch.held = [(row("bad"), "a rule")], [(row("held"), "too many")]
+    store.commit(batch)
+    assert [told(server, key) for key in ("good", "bad", "held")] == [EVERY, [], []]
+    aside_with = {row.key: [read_event(bytes(each)) for each in row.follows] for row in kept(server)}
+    assert aside_with == {key: [to_event(key, each) for each in FOLLOWS] for key in ("bad", "held")}
+
+
+@pytest.mark.parametrize(
+    ("acted", "timed", "later", "outcome", "expected"),
+    [
+        (-SECOND, False, 0, "released", EVERY),
+        (-SECOND, True, DAY - 1, "released", EVERY[1:]),  # the first is older than a day
+        (-SECOND, False, DAY + 1, "released", []),
+        (SECOND, False, 0, "newer row there", ["session_started", "session_ended"]),  # the person came back
+        (None, False, 0, "forgotten since", []),
+    ],
+)
+def test_of_what_waited_only_what_still_holds_is_told(
+    server: RedisServer, run: Run, acted: int | None, timed: bool, later: int, outcome: str, expected: list[str]
+) -> None:
+    """`acted`: when the newest event of the person made a row, beside the one that is released."""
+    if acted is not None:
+        write(server, USER, "u", {"views_1h": 1, "cart_items": ["a"], "segment": "lost"}, NOW + acted)
+    only_numbers, values = {"views_1h": 5, "segment": "new"}, {"views_1h": 5, "cart_items": ["a"]}
+    aside(server, AsideRow("user", "u", NOW, only_numbers if timed else values, timed, waiting("u")))
+    (letter,) = KEPT.rows(server.client)
+    assert "told with it: {" in run("show", letter.letter_id)[1]
+    before = release(server.client, KEPT, letter, DERIVED, NOW + later, dry_run=True)
+    assert told(server) == []
+    assert release(server.client, KEPT, letter, DERIVED, NOW + later) == before == (outcome, len(expected))
+    assert told(server) == expected
+    release(server.client, KEPT, letter, DERIVED, NOW + later)
+    assert told(server) == expected, "once, whoever else releases the same row"
+
+
+def test_what_is_dropped_is_never_told(server: RedisServer, run: Run) -> None:
+    write(server, USER, "u", {"cart_items": ["a"]}, NOW - SECOND)
+    aside(server, AsideRow("user", "u", NOW, {"cart_items": ["a"]}, follows=waiting("u")))
+    assert run("drop", "--where", "key=u") == (0, "1 dropped\n")
+    assert run("release", "--where", "key=u") == (0, "no rows in quarantine\n")
+    assert told(server) == []
+
+
+def test_the_command_says_how_many_were_told(server: RedisServer, run: Run) -> None:
+    now = time.time_ns() // 1000
+    write(server, USER, "u", {"cart_items": ["a"]}, now - SECOND)
+    fresh = [each._replace(occurred_at=now) for each in FOLLOWS]
+    aside(server, AsideRow("user", "u", now, {"cart_items": ["b"]}, follows=waiting("u", fresh)))
+    assert run("release", "--where", "key=u", "--dry-run")[1].endswith("1 released, 4 derived events told\n")
+    assert told(server) == []
+    assert run("release", "--where", "key=u") == (0, "1 released, 4 derived events told\n")
+    assert told(server) == EVERY
 
 
 def test_events_that_were_held_are_known_until_they_are_sent_again(server: RedisServer) -> None:

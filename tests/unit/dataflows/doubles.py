@@ -92,7 +92,7 @@ class Committed:
         self.quarantined += [(row.key, rule) for row, rule in batch.quarantined]
         self.held += [(row.key, why) for row, why in batch.held]
         self.letters += [(partition, offset) for partition, offset, _ in batch.refused]
-        for command, key, *arguments in batch.commands:
+        for command, key, *arguments in (*(each for row in batch.rows for each in row.follows), *batch.commands):
             self.run(command, key, arguments)
         self.outcomes.update(batch.outcomes)
         self.received += batch.received

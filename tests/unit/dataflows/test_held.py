@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dataflows.aggregates.people import Fact
+from dataflows.derived import read_event
 from dataflows.event_gate import (
     FEW,
     OLD,
@@ -21,13 +22,14 @@ from dataflows.event_gate import (
     judge_items,
     judge_people,
 )
-from dataflows.events import Event
+from dataflows.events import HOUR, Event
 from dataflows.gate import Gate
 from dataflows.held import LEAST_BROKEN, SPAN, Ceiling, Held, TooManyHeld
 from dataflows.stages import Aggregated, Enriched, Received, Row, Validated
 from expectations.verdict import load_tables
 from tests.given import NOW, an_event
-from tests.unit.dataflows.doubles import Clock
+from tests.unit.dataflows.doubles import Clock, Committed, People
+from tests.unit.dataflows.streams import written
 
 
 class Odd:
@@ -121,6 +123,31 @@ def test_the_flow_stops_in_front_of_one_batch_too_many_within_an_hour() -> None:
         Ceiling("people", 3, ()).hold("events", 10**6, "of a rule", where="a command", too_many=True)
     for _ in range(100):
         Ceiling("people", 0, ()).hold("events", 10**6, "of a rule", where="a command", too_many=True)
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_what_follows_from_events_waits_where_its_rows_are_held(held: bool) -> None:
+    """A cart is left behind, as time tells; the table of that moment is held, or is not."""
+
+    class Says(Odd):
+        def broken(self, rows: list[Mapping[str, Any]]) -> dict[int, str]:
+            return {}
+
+        def table(self, rows: list[Mapping[str, Any]]) -> str:
+            return "so it is" if held else ""
+
+    committed, clock = Committed(), Clock()
+    gate = Gate({"user": Says()}, {"user": Says()}, ceiling=Ceiling("people", 0, ()))
+    flow = People(committed, clock, 1)
+    cart = an_event(event_id="c", type="add_to_cart", occurred_at=NOW, item_id="p1", price=2.0)
+    flow.take([Received(0, [0], [written(cart)])], {})
+    told = len(committed.derived.get("derived:0", ()))
+    flow.commit = lambda batch: committed.commit(gate([batch])[0])
+    clock.now += 3 * HOUR
+    flow.expire()
+    following = [read_event(value).type for _, value in committed.derived["derived:0"][told:]]
+    assert following == ([] if held else ["session_ended", "cart_abandoned"])
+    assert bool(committed.held) == held
 
 
 # Events
