@@ -40,6 +40,7 @@ from api.door import Door
 from api.edge import Edge
 from api.erasing import open_eraser
 from api.features import OnlineFeatures, connect
+from api.fetch import fetch
 from api.geoip import Countries
 from api.issuers import IssuerKeys
 from api.keyring import KeyRing, KnownKeys
@@ -47,6 +48,7 @@ from api.layout import SHIPPED, load_layouts
 from api.networks import Proxies
 from api.open_time import OpenTime
 from api.openapi import Routes
+from api.outgoing import Reach
 from api.photos import fetch_photo
 from api.pictures import Pictures
 from api.plans import Layout
@@ -208,7 +210,8 @@ def install_door(app: FastAPI, collector: collect.Collector, keys: Keys, setting
 def _access(settings: ApiSettings, signing: SigningKeys, rates: Rates) -> Access:
     """Who may call: keys of the environment, those that are stored once they are read, and tokens."""
     callers = fixed(settings.write_keys, ["collect"], "write") | fixed(settings.api_keys, SCOPES)
-    foreign = [(issuer, IssuerKeys(issuer)) for issuer in settings.oauth_issuers]
+    ask = partial(fetch, reach=Reach(ports=(), inside=settings.private_hosts))
+    foreign = [(issuer, IssuerKeys(issuer, ask)) for issuer in settings.oauth_issuers]
     bearers = Bearers(signing, settings.oauth_issuer, foreign)
     access = bearers.access = Access(callers, bearers, rates)
     return access

@@ -12,7 +12,6 @@ from typing import Final, TypeAlias
 
 from api import picture
 from api.metrics import PICTURES
-from api.photos import Refused
 from api.picture import Card
 
 PATIENCE: Final = 1.0
@@ -35,7 +34,7 @@ class Pictures:
     """Draws and keeps pictures. All methods belong to one event loop.
 
     Args:
-        fetch: gets the bytes of a photo; raises OSError or Refused.
+        fetch: gets the bytes of a photo; raises OSError.
         monotonic: a clock, in seconds.
     """
 
@@ -107,7 +106,7 @@ class Pictures:
         try:
             content = await loop.run_in_executor(self._fetchers, self._fetch, url)
             photo: bytes | None = await loop.run_in_executor(self._drawers, picture.shrunk, content)
-        except (OSError, Refused, ValueError) as error:
+        except (OSError, ValueError) as error:
             _log.info("the photo %s is not drawn: %s", url, error)
             photo = None
         self._photos[url] = (self._monotonic() + AGAIN, photo)

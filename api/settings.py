@@ -42,6 +42,7 @@ class ApiSettings(Struct, frozen=True):
     rate_tokens: str
     oauth_issuer: str
     oauth_issuers: tuple[Issuer, ...]
+    private_hosts: tuple[str, ...]
     token_seconds: int
     audit_keep: int
     connections: int

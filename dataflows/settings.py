@@ -105,6 +105,12 @@ SETTINGS: Final = (
     Setting(
         "INLAY_OAUTH_ISSUERS", "words", "", "foreign issuers whose tokens are taken; see [access](access.md#tokens)"
     ),
+    Setting(
+        "INLAY_PRIVATE_HOSTS",
+        "words",
+        "",
+        "hosts inside your network that an issuer's keys may be fetched from; empty: they lie on public addresses",
+    ),
     Setting("INLAY_TOKEN_SECONDS", int, "600", "seconds a token that the API signs is good"),
     Setting("INLAY_AUDIT_KEEP", int, "100000", "calls of administrators the audit log keeps, newest first; 0: all"),
     Setting("INLAY_CONNECTIONS", int, "4096", "connections an API process has open at once; beyond: 503"),

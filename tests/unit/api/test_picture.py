@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from api import pictures
-from api.photos import Refused
+from api.outgoing import Refused
 from api.picture import HEIGHT, MOST_BYTES, MOST_DOTS, WIDTH, Card, blank, draw, shrunk
 from api.pictures import AGAIN, MOST_KEPT, Pictures
 from tests.unit.api.shop import counted
