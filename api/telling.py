@@ -83,10 +83,10 @@ class Telling:
 
     async def close(self) -> None:
         """Publish what waits, for a moment; the rest is lost."""
-        if self._sending is not None:
-            await asyncio.wait([self._sending], timeout=LAST_SECONDS)
-            self._sending.cancel()
-            await asyncio.gather(self._sending, return_exceptions=True)
+        if (sending := self._sending) is not None:
+            await asyncio.wait([sending], timeout=LAST_SECONDS)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
         for each in self._queue:
             TOLD.labels(each.type, "lost").inc()
         self._queue.clear()

@@ -39,17 +39,17 @@ ITEMS = [f"p{number:02}" for number in range(20)]
 CARTS = {f"u{number}": ITEMS[number] for number in range(10)}
 
 
-def stock(server: RedisServer) -> None:
-    """Put the shop into the online store."""
+def stock(server: RedisServer, at: int = WRITTEN_AT) -> None:
+    """Put the shop into the online store, as of some time."""
     for item_id in ITEMS:
         row = {
             "title": f"Thing {item_id}", "url": f"https://shop.example/{item_id}", "currency": "EUR", "price": 9.5,
             "image_url": f"https://shop.example/{item_id}.jpg", "in_stock": True,
         }  # fmt: skip
-        write(server, ITEM, item_id, row)
-    write(server, SCOPE, "all", {"items": ITEMS[10:18], "bestsellers": ITEMS[12:]})
+        write(server, ITEM, item_id, row, at)
+    write(server, SCOPE, "all", {"items": ITEMS[10:18], "bestsellers": ITEMS[12:]}, at)
     for user_id, item_id in CARTS.items():
-        write(server, USER, user_id, {"cart_items": [item_id], "recent_items": [item_id]})
+        write(server, USER, user_id, {"cart_items": [item_id], "recent_items": [item_id]}, at)
 
 
 class Mail(NamedTuple):

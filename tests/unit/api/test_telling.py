@@ -133,6 +133,17 @@ def test_a_process_that_ends_waits_a_moment_and_counts_the_rest(monkeypatch: pyt
     asyncio.run(story())
 
 
+def test_a_process_that_ends_gets_rid_of_what_is_on_its_way() -> None:
+    async def story() -> None:
+        stream, before = Stream(), lost()
+        told = Telling(stream)
+        told.tell([block(0), block(1)])
+        await told.close()
+        assert (stream.ids, told.queued, lost() - before) == (["b0", "b1"], 0, 0)
+
+    asyncio.run(story())
+
+
 def test_who_tells_much_waits_for_room_unless_the_stream_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         stream = Stream()
