@@ -34,6 +34,7 @@ from dataflows.events import OUTCOMES
 from dataflows.exclusive import both_leases, renew, renewing
 from dataflows.held import Ceiling, TooManyHeld
 from dataflows.history import History, HistorySource, ids_in_stream
+from dataflows.history_gate import HistoryGate, Unlikely
 from dataflows.inputs import Input, InputChanged, inputs_of
 from dataflows.lease import Lease, LeaseError
 from dataflows.mapping import MappingError, load_mapping
@@ -47,6 +48,7 @@ from dataflows.store import OFFSETS_KEY, OUTCOMES_KEY, Store, StoreSink
 from dataflows.transaction import CommitUnknown
 from dataflows.validate import TooManyRefused
 from dataflows.wiring import make_gate
+from expectations.verdict import load_tables
 
 FLOWS: Final = ("items", "people")
 """In this order: what the catalogue says of an item is there when users are looked at."""
@@ -67,6 +69,8 @@ def backfill(
     mapping_file: Path | None,
     stop: StopSignal,
     progress: Callable[[Input, float], object] = lambda each, share: None,
+    *,
+    as_it_is: bool = False,
 ) -> Accounts:
     """Write the features of what the files say, and count by flow what became of their rows, over all starts.
 
@@ -77,8 +81,10 @@ def backfill(
         mapping_file: what says which column is which field.
         stop: whether to stop.
         progress: told of an input, and which further share of it was read.
+        as_it_is: take files whose events look wrong as a whole.
 
     Raises:
+        Unlikely: the events of a file do; nothing of it was counted.
         LeaseError: a flow is running, or took over.
         InputChanged: start again.
         Stopped: likewise.
@@ -94,6 +100,7 @@ def backfill(
             in_stream = ids_in_stream(edges.stream, clock(), round(settings.max_skew * 1_000_000))
             rows = rows_out(settings, client)
             builds = _builds(settings, edges, partitions, partial(renew, leases))
+            gate = _make_gate(settings, client)
             settle_memory()
         for each in inputs:
             with renewing(leases):
@@ -102,6 +109,9 @@ def backfill(
             if not all(client.hexists(OFFSETS_KEY.format(name), ROWS) for name in names.values()):
                 with renewing(leases):
                     history = History(each.events(mapping), len(partitions), in_stream)
+                    begun = any(client.exists(OFFSETS_KEY.format(name)) for name in names.values())
+                    if not (begun or as_it_is or each.judged):
+                        gate.look_at(each.name, history.chunks(settings.batch_events))
                 for flow, name in names.items():
                     committed = committed_offsets(client, name, partitions)
                     batches = history.batches(committed, settings.batch_events)
@@ -134,6 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="a file (.jsonl, .csv or .parquet, also gzipped), a folder of them, or `events` of a lake, also s3://",
     )
     parser.add_argument("--map", type=Path, help="YAML that maps its columns to the fields of an event")
+    parser.add_argument("--as-it-is", action="store_true", help="take files whose events look wrong as a whole, too")
     chosen = parser.parse_args(arguments)
     stop = StopSignal()
     stop.listen()
@@ -142,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tqdm(total=sum(each.size for each in inputs), unit="B", unit_scale=True, desc="backfill") as bar:
             accounts = backfill(
                 flow_settings(os.environ), inputs, chosen.map, stop,
-                lambda each, share: bar.update(each.size * share),
+                lambda each, share: bar.update(each.size * share), as_it_is=chosen.as_it_is,
             )  # fmt: skip
     except (
         MappingError,
@@ -155,7 +166,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pa.ArrowException,
     ) as error:
         return _say(f"backfill: {error}", 2)
-    except (LeaseError, InputChanged, Stopped, CommitUnknown, TooManyHeld, TooManyRefused, redis.RedisError) as error:
+    except (
+        LeaseError, InputChanged, Stopped, CommitUnknown, TooManyHeld, TooManyRefused, Unlikely, redis.RedisError,
+    ) as error:  # fmt: skip
         return _say(f"backfill: {error}", 1)
     except BytewaxRuntimeError as error:  # what of the above happened in a step, as the engine may hand it on
         return _say(f"backfill: {error.__cause__ or error}", 1)
@@ -201,6 +214,17 @@ def _builds(
             complete=people.make_complete(settings),
         ),
     }
+
+
+def _make_gate(settings: FlowSettings, client: redis.Redis) -> HistoryGate:
+    """What the events of files are held against."""
+    return HistoryGate(
+        load_tables("events"),
+        load_tables("catalogue"),
+        CatalogueFacts(client, monotonic),
+        clock(),
+        round(settings.max_skew * 1_000_000),
+    )
 
 
 def _go_on(leases: Mapping[str, Lease], progress: Callable[[float], object], whole: int, events: int) -> None:

@@ -81,6 +81,12 @@ class History:
     def __len__(self) -> int:
         return len(self._events)
 
+    def chunks(self, size: int) -> Iterator[list[dict[str, Any]]]:
+        """What is not left to the live flows, `size` events at a time."""
+        rows = np.flatnonzero(self._wanted)
+        for first in range(0, len(rows), size):
+            yield [self._events[row] for row in rows[first : first + size].tolist()]
+
     def batches(self, committed: Mapping[int, int], size: int) -> Iterator[list[Received]]:
         """What is left to do behind the committed places, `size` events at a time, in one micro-batch a partition."""
         encode = msgspec.json.Encoder().encode

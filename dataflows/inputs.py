@@ -36,10 +36,11 @@ class InputChanged(RuntimeError):
 
 
 class Input(Protocol):
-    """A portion of history: its name for people, and its size in bytes."""
+    """A portion of history: its name for people, its size in bytes, and whether a flow looked at it as it came."""
 
     name: str
     size: int
+    judged: bool
 
     def mark(self, mapping_file: Path | None) -> str:
         """What tells its content from any other."""
@@ -54,6 +55,8 @@ class Input(Protocol):
 
 class FileInput:
     """A file of events."""
+
+    judged = False
 
     def __init__(self, path: Path) -> None:
         self.name, self._path, self._version = str(path), path, version_of(path)
@@ -80,6 +83,8 @@ class LakeDay:
         files: its files at the start: what comes later is left to the stream that it came by.
         repeats: of events that came on several days, the first day.
     """
+
+    judged = True
 
     def __init__(self, lake: Lake, date: str, files: Sequence[Found], repeats: dict[tuple[str, str], str]) -> None:
         self.name, self.size = f"events/date={date}", sum(file.size for file in files)
