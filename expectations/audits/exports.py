@@ -33,7 +33,10 @@ class Difference(NamedTuple):
 
 
 def read_export(path: Path, columns: Columns) -> dict[str, tuple[int, float]]:
-    """By day (UTC), how many orders a file (CSV, Parquet or JSON) has, and what they came to; an order counts once.
+    """By day (UTC), how many orders a file (CSV, Parquet or JSON) has, and what they came to.
+
+    An order counts once, as it was made; a row with a total below 0 is a refund, and is left aside. A time without a
+    zone is UTC.
 
     Raises:
         ExportError: no such file, or it lacks a column.
@@ -43,9 +46,10 @@ def read_export(path: Path, columns: Columns) -> dict[str, tuple[int, float]]:
     names = [f'"{name.replace(chr(34), chr(34) * 2)}"' for name in columns]
     query = f"""
         WITH orders AS (
-            SELECT DISTINCT ON (id)
-                   {names[0]}::VARCHAR AS id, {names[1]}::TIMESTAMPTZ AS made_at, {names[2]}::DOUBLE AS total
-            FROM {reader}(?)
+            SELECT DISTINCT ON (id) * FROM (
+                SELECT {names[0]}::VARCHAR AS id, {names[1]}::TIMESTAMPTZ AS made_at, {names[2]}::DOUBLE AS total
+                FROM {reader}(?)
+            ) WHERE total >= 0 ORDER BY made_at, total
         )
         SELECT made_at::DATE, count(*), round(sum(total), 2) FROM orders GROUP BY ALL"""  # noqa: S608  # quoted above
     with duckdb.connect() as database:

@@ -5,21 +5,28 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pyarrow as pa
 import pytest
+from feast import FeatureStore
 from moto.server import ThreadedMotoServer
 
 from dataflows.connectors.lake_events import Arrived, to_table
 from dataflows.connectors.lake_files import EVENTS, Lake, LakeError, date_of, open_lake
 from dataflows.connectors.lake_storage import open_storage
 from dataflows.connectors.lake_upkeep import Upkeep
-from dataflows.events import DAY
+from dataflows.events import DAY, HOUR, SECOND
 from dataflows.lake_reader import connect
+from expectations.audits import __main__ as audits
+from expectations.audits.online import open_online
+from expectations.report import __main__ as reporting
 from feature_repo.layout import USER
 from tests.contract.redis_server import RedisServer
 from tests.given import NOW, an_event
@@ -115,14 +122,54 @@ def watched(port: int, asked: list[str]) -> Iterator[None]:
         yield
 
 
-def test_a_backfill_reads_a_lake_in_s3(url: str, server: RedisServer) -> None:
-    fill(open_lake(url))
+def test_a_backfill_reads_a_lake_in_s3_an_audit_finds_what_is_damaged_and_a_report_is_made(
+    url: str, server: RedisServer, store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    lake = open_lake(url)
+    fill(lake)
+    late = time.time_ns() // 1000 - 2 * HOUR
+    more = [
+        an_event(event_id=f"o{day}", type="purchase", user_id="u0", order_id=f"o{day}", item_id="p1", price=20.0,
+                 occurred_at=NOW - day * DAY) for day in range(3)
+    ]  # fmt: skip
+    lake.add(EVENTS, date_of(NOW), "orders", to_table([Arrived(each, NOW, 0, 90) for each in more]))
+    now = an_event(event_id="now", user_id="u3", item_id="p2", occurred_at=late)
+    lake.add(EVENTS, date_of(late), "now", to_table([Arrived(now, late, 0, 91)]))
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("INLAY_")}
     command = [sys.executable, "-m", "dataflows.backfill", url.replace("?", "/events?")]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("INLAY_")}
     done = subprocess.run(
-        command, env=environ | {"INLAY_REDIS_URL": server.url}, capture_output=True, text=True, check=False
+        command, env=plain | {"INLAY_REDIS_URL": server.url}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "27 received = 27 applied" in done.stdout
+    assert "31 received = 31 applied" in done.stdout
     values, _ = USER.decode(server.client.hgetall(USER.key("u1")))
     assert values["last_view_at"] == (NOW - 1) // 1_000_000
+
+    report, orders = tmp_path / "quality", tmp_path / "orders.csv"
+    for name, value in {"REDIS_URL": server.url, "LAKE_URL": url, "REPORT": str(report)}.items():
+        monkeypatch.setenv(f"INLAY_{name}", value)
+    monkeypatch.setattr(audits, "open_online", lambda redis_url: open_online(redis_url, Path(store.repo_path)))
+    made = [datetime.fromtimestamp((NOW - day * DAY) / SECOND, timezone.utc).isoformat() for day in range(3)]
+    orders.write_text("\n".join(["order_id,ordered_at,total", *(f"o{n},{at},20" for n, at in enumerate(made))]))
+    report.mkdir()
+    told = ("--patience", "0", "--json", str(report / "audits.json"), "--orders", str(orders))
+    assert audits.main(told) == 0
+    said = capsys.readouterr().out
+    assert "4 users compared" in said
+    assert "0 mismatch, 0 missing, 0 extra, 0 stale\n0 days on which the export and the events differ" in said
+    views = USER.columns["views_7d"]
+    server.client.hset(USER.key("u1"), views.field, views.encode(7))
+    server.client.delete(USER.key("u2"))
+    assert audits.main(told) == 1
+    said = capsys.readouterr().out
+    assert "1 mismatch, 1 missing, 0 extra, 0 stale" in said
+    assert "user u1: views_7d is 7, the events make it 0" in said
+    counts = {name.decode(): int(number) for name, number in server.client.hgetall("inlay:audit").items()}
+    assert [counts[name] for name in ("mismatch", "missing", "extra", "stale", "days")] == [1, 1, 0, 0, 0]
+
+    assert reporting.main(()) in (0, 1)
+    line = capsys.readouterr().out.strip()
+    assert (report / "site/on-call.txt").read_text().strip() == line
+    assert "mismatch" in (report / "site/index.html").read_text()
+    assert len([*(report / "profiles").rglob("*.parquet")]) == 1, "the hour of today is profiled, others are too old"
