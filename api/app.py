@@ -9,9 +9,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import redis
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 
 from api import (
     admin,
@@ -34,6 +36,7 @@ from api.access import SCOPES, Access, Keys, fixed
 from api.audit import Audit
 from api.bearers import Bearers
 from api.context import Context, KeepScope
+from api.crowd import CROWD, Crowd
 from api.decisions import Decisions
 from api.demo import pages
 from api.door import Door
@@ -42,6 +45,7 @@ from api.erasing import open_eraser
 from api.features import OnlineFeatures, connect
 from api.fetch import fetch
 from api.geoip import Countries
+from api.hatch import Hatch
 from api.issuers import IssuerKeys
 from api.keyring import KeyRing, KnownKeys
 from api.layout import SHIPPED, load_layouts
@@ -114,7 +118,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     )
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         if remembered:
             recall(snapshot, remembered)  # until what is now is read
         with contextlib.suppress(redis.RedisError, OSError):  # it is tried again every few seconds
@@ -130,7 +134,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         gc.collect()
         gc.freeze()  # a full collection of what Feast's modules hold takes 100 ms: leave it out for good
         warming = asyncio.create_task(asyncio.to_thread(device_of, "Mozilla/5.0" if knows_devices else ""))
-        yield
+        yield {CROWD: crowd}
         await warming
         await eraser.close()
         while pending := [task for task in tasks if not task.done()]:
@@ -153,8 +157,11 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
 
     guarded = Routes(app, access)
     guarded.add(serve.block_routes(server), "read", plain=True)  # first, since routes are tried one after another
+    paths: set[str] = set()
     for collecting in install_door(app, collector, Keys(access, "collect"), settings):
         guarded.note(collecting, "collect")
+        paths |= {route.path for route in collecting.routes if isinstance(route, APIRoute)}
+    crowd = Crowd(settings.deadline, paths, settings.connections)
     guarded.add(bulk.routes(server), "read")
     feeding = feeds.routes(server, Keys(access, "read", plain=True))  # which ask for a key where a layout is not public
     guarded.note(feeding, "read")
@@ -187,6 +194,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         app.include_router(pages.routes(settings.api_keys[0]))
     app.state.known_keys, app.state.signing, app.state.rates, app.state.routes = known, signing, rates, guarded
     app.add_middleware(KeepScope)
+    app.add_middleware(Hatch, server=server, keys=Keys(access, "read", plain=True))
     app.add_middleware(Edge, proxies=Proxies(settings.trusted_proxies))  # last, so that it is around whatever answers
     return app
 

@@ -11,7 +11,7 @@ COLLECTED: Final = Counter(
     "events at the door by outcome: accepted, refused, lost (of a pixel, unheard)",
     ("outcome",),
 )
-SHED: Final = Counter("inlay_shed_requests", "requests with events that were answered 503 unread: too many at once")
+SHED: Final = Counter("inlay_shed_requests", "requests that were answered 503 unread: too many at once")
 SPOOLED: Final = Counter("inlay_spooled_events", "events taken onto the disk, since the stream did not take them")
 SPOOL_BYTES: Final = Gauge("inlay_spool_bytes", "bytes on the disk that the stream has not taken yet")
 WEBHOOKS: Final = Counter(

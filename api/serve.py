@@ -20,6 +20,7 @@ from redis.asyncio.connection import async_timeout as timeout  # of asyncio, or 
 from api import resolve
 from api.answer import Answer, Block
 from api.breaker import Breaker
+from api.crowd import PLAIN
 from api.decisions import Decisions, is_personal
 from api.features import OnlineFeatures
 from api.known import CatalogueRow, Known, UserFeatures
@@ -39,9 +40,14 @@ RESERVE: Final = 0.01
 """Seconds of the deadline that are left for making a mail out of what is there."""
 LEAST_SECONDS: Final = 0.005
 """In which an answer that was made just in time may still be kept."""
+OWN_LAG: Final = 0.003
+"""Seconds by which time was up and nobody looked: this process was late, which says nothing of the store."""
 
 AGREED: Final = "private, max-age=300"
 """Of a mail that is decided: its address is its reader's, and whoever asked may keep the answer; a proxy may not."""
+
+
+NOBODY: Final = UserFeatures()
 
 
 class Format(str, Enum):
@@ -52,12 +58,29 @@ class Format(str, Enum):
     text = "text"
 
 
+class Asked(NamedTuple):
+    """What is asked for beside the layout, as it stands in the address."""
+
+    user_id: str
+    send_id: str | None = None
+    exclude: str = ""
+    format: Format = Format.json
+
+
 class _Read(NamedTuple):
     """The answer to a request, as read; whether it was decided before, or takes the place of what was."""
 
     answer: Answer
     found: bool = False
     instead: bool = False
+
+
+class _Kept(NamedTuple):
+    """Blocks that are the same for everybody, when they were made and of which snapshot."""
+
+    now: int
+    fallback: tuple[str, ...]
+    blocks: tuple[Block, ...]
 
 
 class BlockServer:
@@ -91,6 +114,7 @@ class BlockServer:
         self.layouts = layouts
         self.features, self.snapshot, self.deadline, self.served = features, snapshot, deadline, served
         self._now = now
+        self._plain: dict[str, _Kept] = {}
         self.breaker = Breaker(monotonic)
         self.settling = Settling(decisions, telling, layouts, self.seconds)
         self.shelves = Shelves(features, snapshot, monotonic)
@@ -100,13 +124,11 @@ class BlockServer:
         self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str], *, plain: bool = False
     ) -> Answer:
         """The blocks of one mail; never fails for want of the online store. If it is to be plain, nothing is read."""
-        if plain:
-            DEGRADED.labels("rate").inc()
         decided = None if plain else await self._decided(layout, user_id, send_id or None, excluded)
         if decided is not None:
             return decided
         blocks = self.plain(layout, excluded)
-        made = self.made(layout, user_id, send_id or None, layout.locale, UserFeatures(), blocks)
+        made = self.made(layout, user_id, send_id or None, layout.locale, NOBODY, blocks)
         return self.settling.without_store(made, keep=not plain)
 
     async def decided(self, layout: Layout, user_id: str, send_id: str) -> Answer | None:
@@ -129,6 +151,17 @@ class BlockServer:
         settled = await self.settling.settle([read.answer], max(LEAST_SECONDS, left), instead)
         await self.note(settled.made, send_id)
         return settled.answers[0]
+
+    async def respond(self, layout: Layout, asked: Asked, *, plain: bool) -> Response:
+        """The blocks of one mail as they are sent."""
+        excluded = frozenset(filter(None, map(str.strip, asked.exclude.split(","))))
+        answer = await self.answer(layout, asked.user_id, asked.send_id, excluded, plain=plain)
+        fresh = {"Cache-Control": AGREED if asked.send_id and answer.features_as_of else "no-store"}
+        if asked.format is Format.html:
+            return Response(render_html(answer, locale=answer.locale), headers=fresh, media_type="text/html")
+        if asked.format is Format.text:
+            return Response(render_text(answer, locale=answer.locale), headers=fresh, media_type="text/plain")
+        return Response(render_json(answer), headers=fresh, media_type="application/json")
 
     def layout(self, name: str) -> Layout:
         """A layout by its name.
@@ -163,11 +196,14 @@ class BlockServer:
         if not self.breaker.allows():
             DEGRADED.labels("breaker").inc()
             return None
+        give_up_at = asyncio.get_running_loop().time() + seconds
         try:
             async with timeout(seconds):
                 read = await reading()
         except asyncio.TimeoutError:
             DEGRADED.labels("deadline").inc()
+            if asyncio.get_running_loop().time() - give_up_at > OWN_LAG:
+                return None
         except (redis.RedisError, OSError):
             DEGRADED.labels("store").inc()
         else:
@@ -238,12 +274,22 @@ class BlockServer:
         """The time, in seconds since 1970."""
         return int(self._now().timestamp())
 
-    def plain(
-        self, layout: Layout, excluded: Collection[str], user: UserFeatures = UserFeatures()  # noqa: B008  # frozen
-    ) -> tuple[Block, ...]:  # fmt: skip
-        """The blocks from the snapshot alone."""
-        known = Known(user, {}, {}, self.snapshot.fallback, now=self.seconds())
-        return resolve.fill(resolve.prepare(layout, known, excluded), self.snapshot.catalogue)
+    def plain(self, layout: Layout, excluded: Collection[str], user: UserFeatures = NOBODY) -> tuple[Block, ...]:
+        """The blocks from the snapshot alone; for nobody in particular they are made once a second."""
+        now, snapshot = self.seconds(), self.snapshot
+        if excluded or user is not NOBODY:
+            return _from(snapshot, layout, excluded, user, now)
+        kept = self._plain.get(layout.name)
+        if kept is None or kept.now != now or kept.fallback is not snapshot.fallback:
+            kept = self._plain[layout.name] = _Kept(now, snapshot.fallback, _from(snapshot, layout, (), user, now))
+        return kept.blocks
+
+
+def _from(
+    snapshot: Snapshot, layout: Layout, excluded: Collection[str], user: UserFeatures, now: int
+) -> tuple[Block, ...]:
+    known = Known(user, {}, {}, snapshot.fallback, now=now)
+    return resolve.fill(resolve.prepare(layout, known, excluded), snapshot.catalogue)
 
 
 @cache
@@ -290,16 +336,10 @@ def block_routes(server: BlockServer) -> APIRouter:
     ) -> Response:
         """The blocks of one mail to one user, as JSON, e-mail-safe HTML or text."""
         with BLOCKS_SECONDS.time():
-            chosen = server.layout(layout)
-            excluded = frozenset(filter(None, map(str.strip, exclude.split(","))))
-            plain = getattr(request.state, "plain", False)  # of who calls too often
-            answer = await server.answer(chosen, user_id, send_id, excluded, plain=plain)
-            fresh = {"Cache-Control": AGREED if send_id and answer.features_as_of else "no-store"}
-            if format is Format.html:
-                return Response(render_html(answer, locale=answer.locale), headers=fresh, media_type="text/html")
-            if format is Format.text:
-                return Response(render_text(answer, locale=answer.locale), headers=fresh, media_type="text/plain")
-            return Response(render_json(answer), headers=fresh, media_type="application/json")
+            if plain := getattr(request.state, "plain", False):  # of who calls too often
+                DEGRADED.labels("rate").inc()
+            asked = Asked(user_id, send_id, exclude, format)
+            return await server.respond(server.layout(layout), asked, plain=plain or PLAIN in request.scope)
 
     return router
 

@@ -20,8 +20,11 @@ from tests.benchmarks import (
     flow_rate,
     gate,
     million_users,
+    overload,
     reading,
+    restarts,
     storm,
+    tail,
     two_processes,
     windows,
 )
@@ -43,6 +46,9 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "collector": collector.measure,
     "reading": reading.measure,
     "failing_store": failing_store.measure,
+    "overload": overload.measure,
+    "tail": tail.measure,
+    "restarts": restarts.measure,
 }
 
 

@@ -23,9 +23,8 @@ import httpx
 from api.demo.embedded import free_port
 from api.features import CAUGHT_UP_KEY
 from feature_repo.layout import ITEM
-from tests.benchmarks import sample
+from tests.benchmarks import sample, tail
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.open_loop import OpenLoop, getting
 from tests.given import written
 from tests.integration.stand import ROOT, Stand
 
@@ -35,10 +34,6 @@ SECONDS: Final = 8
 ROUNDS: Final = 3
 USERS: Final = 2000
 CATALOGUE: Final = 100_000
-TAIL_RATE: Final = int(os.environ.get("INLAY_BENCH_TAIL_RATE") or 500)
-"""Mails a second meanwhile: set it to half of what the machine reaches."""
-TAIL_SECONDS: Final = float(os.environ.get("INLAY_BENCH_TAIL") or 60)
-"""How long the load of half the rate is kept up, for the last thousandth of answers."""
 PEER: Final = "feast serve --max-requests 0"
 LAYOUT: Final = """
 name: bench
@@ -79,7 +74,9 @@ def measure() -> list[Figure]:
             _hold_to_three_blocks(url, users)
             with _feast_serve(stand) as feast:
                 against = _against_feast(url, feast, names)
-            return [*against, *_batch(url, users), *_tail(url, users), *_memory(stand, url, users)]
+            figures = [*against, *_batch(url, users)]
+            asked = [f"/v1/blocks/bench?user_id={user}" for user in users]
+            return [*figures, *tail.of(stand, asked, KEY), *_memory(stand, url, users)]
 
 
 def _features(stand: Stand) -> list[str]:
@@ -185,20 +182,6 @@ def _batch(url: str, users: list[str]) -> list[Figure]:
             rates.append(lines / (time.monotonic() - started))
     _hold_to_personal(url)
     return [Figure("blocks of a batch, as JSON", max(rates), "users/s")]
-
-
-def _tail(url: str, users: list[str]) -> list[Figure]:
-    """How long the slowest wait while mails are asked for at a fixed rate."""
-    asked = [getting(f"{url}/v1/blocks/bench?user_id={user}", {"X-Api-Key": KEY}) for user in users]
-    load = OpenLoop(url, asked, TAIL_RATE)
-    load.run(TAIL_SECONDS, CONNECTIONS)
-    what = f"blocks, {TAIL_RATE} mails/s for {TAIL_SECONDS:.0f} s"
-    return [
-        Figure(f"{what}, p50", load.p(0.5) * 1000, "ms"),
-        Figure(f"{what}, p99", load.p(0.99) * 1000, "ms"),
-        Figure(f"{what}, p99.9", load.p(0.999) * 1000, "ms"),
-        Figure(f"{what}, the slowest", max(load.seconds) * 1000, "ms"),
-    ]
 
 
 def _memory(stand: Stand, url: str, users: list[str]) -> list[Figure]:

@@ -113,10 +113,15 @@ class Stand:
         self._spawn(name, *command, more={"INLAY_PARTITIONS": partitions})
         return name
 
-    def start_api(self) -> str:
-        """Start the API, wait until it is ready, and hand back its address. INLAY_API_KEYS is among the settings."""
+    def start_api(self, *more: object, through: Sequence[str] = ()) -> str:
+        """Start the API, wait until it is ready, and hand back its address. INLAY_API_KEYS is among the settings.
+
+        Args:
+            more: arguments of its command.
+            through: a command that starts it, such as `taskset`.
+        """
         url = f"http://127.0.0.1:{(port := free_port())}"
-        self._spawn("api", sys.executable, "-m", "api", "--port", port)
+        self._spawn("api", *through, sys.executable, "-m", "api", "--port", port, *more)
         self._wait("the API to be ready", START_SECONDS, lambda: _is_ready(url))
         return url
 

@@ -1,0 +1,125 @@
+"""How much may be in work at once: as much as is answered soon enough, found out by looking at how soon it was.
+
+A process that takes whatever comes answers everything late. Of each kind of request only so many are in work that their
+answers still come in time; what goes beyond is answered at once with less, or sent away, before any work is done on it.
+How many that is depends on the machine and on what is asked for, so nobody is made to guess it: it grows by one while
+answers come soon, and shrinks by a fifth when one did not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from enum import Enum
+from typing import Final, NamedTuple
+
+LEAST_IN_WORK: Final = 16.0
+LEAST_PLAIN: Final = 8.0
+FIRST_IN_WORK: Final = 32.0
+MOST_IN_WORK: Final = 512
+"""Of one kind, by which a guess after a calm day is not endless."""
+SHRINKS_TO: Final = 0.8
+CROWD: Final = "inlay.crowd"
+"""Under which the service leaves the crowd where connections find it."""
+PLAIN: Final = "inlay.plain"
+"""Set in the scope of a request that is to be answered with less."""
+BLOCKS: Final = "/v1/blocks/"
+WEBHOOKS: Final = "/v1/webhooks/"
+EVENTS_SOON: Final = 0.05
+"""Seconds in which events are taken: who sends them waits for seconds, but a longer queue than this only grows."""
+
+
+class Limit:
+    """How many requests of a kind may be in work.
+
+    Args:
+        soon: seconds in which they are to be answered.
+        least: how many may be whatever happens: fewer would leave the processor idle.
+    """
+
+    def __init__(self, soon: float, least: float = LEAST_IN_WORK) -> None:
+        self.soon, self._least, self.most, self.in_work = soon, least, FIRST_IN_WORK, 0
+        self._shrunk_at = 0.0
+
+    def enter(self) -> bool:
+        """Take a place, if there is one."""
+        if self.in_work >= self.most:
+            return False
+        self.in_work += 1
+        return True
+
+    def leave(self, since: float, now: float) -> None:
+        """Give a place back; how long it was held says how many there may be.
+
+        It shrinks once for all that came before it shrank: one pause makes many late.
+        """
+        full = self.in_work * 2 >= self.most
+        self.in_work -= 1
+        if now - since > self.soon:
+            if since >= self._shrunk_at:
+                self.most, self._shrunk_at = max(self._least, self.most * SHRINKS_TO), now
+        elif full:
+            self.most = min(float(MOST_IN_WORK), self.most + 1 / self.most)
+
+
+class Way(Enum):
+    """How a request is to be answered."""
+
+    whole = "whole"
+    plain = "plain"
+    away = "away"
+
+
+class Place(NamedTuple):
+    """How a request is to be answered, and what it gives back when it was; `limit` is None for what is not counted."""
+
+    way: Way
+    limit: Limit | None = None
+    since: float = 0.0
+
+
+_WHOLE: Final = Place(Way.whole)
+_AWAY: Final = Place(Way.away)
+
+
+class Crowd:
+    """The requests that a process has in work.
+
+    Blocks beyond what can be made whole in time are made plain, of what the process remembers; beyond that too they are
+    sent away. Events are taken or sent away. Everything else is let through: that the process lives must be said most
+    of all when it has much to do, a picture must always come and a click must always lead somewhere.
+
+    Args:
+        deadline: seconds in which blocks are to be answered. A whole answer has half of them. A plain one runs through
+            at once, so that how long it takes is how long the loop's queue is, in which a whole one stands four times:
+            for itself, and for what it reads.
+        collecting: the paths that take events.
+        connections: how many may be open at once; 0: any number.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        deadline: float,
+        collecting: Collection[str],
+        connections: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.whole, self.plain = Limit(deadline / 3), Limit(deadline / 12, LEAST_PLAIN)
+        self.events = Limit(EVENTS_SOON)
+        self._collecting, self.connections, self._clock = frozenset(collecting), connections, clock
+
+    def place(self, method: str, path: str) -> Place:
+        """A place for a request, to be given back with `leave`."""
+        if method == "GET" and path.startswith(BLOCKS):
+            if self.whole.enter():
+                return Place(Way.whole, self.whole, self._clock())
+            return Place(Way.plain, self.plain, self._clock()) if self.plain.enter() else _AWAY
+        if method == "POST" and (path in self._collecting or path.startswith(WEBHOOKS)):
+            return Place(Way.whole, self.events, self._clock()) if self.events.enter() else _AWAY
+        return _WHOLE
+
+    def leave(self, place: Place) -> None:
+        """It was answered, or nobody waits for it any more."""
+        if place.limit is not None:
+            place.limit.leave(place.since, self._clock())

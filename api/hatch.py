@@ -1,0 +1,56 @@
+"""The hatch: plain blocks are handed out here, without the way through FastAPI, which would cost more than they do.
+
+Whatever is not asked for in the usual form goes the long way, and is answered there in words.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.access import Keys
+from api.crowd import BLOCKS, PLAIN
+from api.metrics import BLOCKS_SECONDS
+from api.plans import Layout
+from api.problems import Problem
+from api.serve import Asked, BlockServer, Format
+
+FORMATS: Final = {each.value: each for each in Format}
+
+
+class Hatch:
+    """An ASGI middleware that answers requests for blocks that are to be plain.
+
+    Args:
+        app: what answers everything else.
+        server: of blocks.
+        keys: those that may read; who calls too often with one is answered just so.
+    """
+
+    def __init__(self, app: ASGIApp, server: BlockServer, keys: Keys) -> None:
+        self._app, self._server, self._keys = app, server, keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass on."""
+        asked = self._asked(scope) if PLAIN in scope else None
+        if asked is None:
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._keys(Request(scope))
+            with BLOCKS_SECONDS.time():
+                response = await self._server.respond(*asked, plain=True)
+        except Problem as problem:
+            response = problem.response()
+        await response(scope, receive, send)
+
+    def _asked(self, scope: Scope) -> tuple[Layout, Asked] | None:
+        layout = self._server.layouts.get(scope["path"].removeprefix(BLOCKS))
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        format_ = FORMATS.get(query.get("format", Format.json.value))
+        if layout is None or format_ is None or not query.get("user_id"):
+            return None
+        return layout, Asked(query["user_id"], query.get("send_id"), query.get("exclude", ""), format_)

@@ -1,0 +1,258 @@
+"""A connection: what is sent away is sent away whole and at once, and who is let go is told so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from api import connection
+from api.connection import Connection
+from api.crowd import CROWD, PLAIN, Crowd
+
+GET = b"GET /v1/blocks/weekly?user_id=u1 HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n%s\r\n"
+
+
+class Wire(asyncio.Transport):
+    """The client's end: what was written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written, self.closed = b"", False
+
+    def write(self, data: Any) -> None:
+        assert not self.closed
+        self.written += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def taken(self) -> bytes:
+        """What was written since the last time."""
+        written, self.written = self.written, b""
+        return written
+
+
+class Peer:
+    """A connection to an app that answers when it is told to."""
+
+    def __init__(
+        self, crowd: Crowd | None = None, kind: type[HttpToolsProtocol] = Connection, state: ServerState | None = None
+    ) -> None:
+        self.go, self.scopes, self.fails = asyncio.Event(), list[Any](), False
+        self.wire = Wire()
+        config = Config(
+            self._app,
+            http=kind,
+            interface="asgi3",
+            proxy_headers=False,
+            log_config=None,
+            server_header=False,
+            date_header=False,
+        )
+        self.protocol = kind(config, state or ServerState(), {CROWD: crowd} if crowd else {})
+        self.protocol.connection_made(self.wire)
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        self.scopes.append(scope)
+        await self.go.wait()
+        if self.fails:
+            raise RuntimeError("broken")
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async def ask(self, data: bytes = GET) -> bytes:
+        """What is answered, as far as it is by now."""
+        self.protocol.data_received(data)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return self.wire.taken()
+
+
+def full() -> Crowd:
+    crowd = Crowd(0.06, ["/v1/events"])
+    crowd.whole.most = crowd.plain.most = crowd.events.most = 0
+    return crowd
+
+
+def run(story: Callable[[], Awaitable[None]]) -> None:
+    async def told() -> None:
+        await story()
+
+    asyncio.run(told())
+
+
+def test_what_is_sent_away_is_told_when_to_come_again_and_the_connection_stays() -> None:
+    async def story() -> None:
+        crowd = full()
+        peer = Peer(crowd)
+        said = await peer.ask()
+        head, _, body = said.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        lines = head.lower().split(b"\r\n")
+        assert b"retry-after: 1" in lines
+        assert b"content-type: application/problem+json" in lines
+        assert b"x-content-type-options: nosniff" in lines
+        assert f"content-length: {len(body)}".encode() in lines
+        assert msgspec.json.decode(body)["status"] == 503
+        assert not peer.scopes
+        assert not peer.wire.closed
+        assert peer.protocol.timeout_keep_alive_task is not None
+        crowd.whole.most = 1
+        peer.go.set()
+        assert (await peer.ask()).endswith(b"\r\n\r\nok")
+        assert crowd.whole.in_work == 0
+
+    run(story)
+
+
+def test_a_body_that_comes_after_the_answer_is_let_by() -> None:
+    async def story() -> None:
+        peer = Peer(full())
+        said = await peer.ask(POST % b"")
+        assert said.startswith(b"HTTP/1.1 503")
+        assert b"access-control-allow-origin: *" in said
+        assert b"event_ids" in said
+        assert await peer.ask(b"01234") == b""
+        assert peer.protocol.timeout_keep_alive_task is not None, "or it could stay for ever"
+        assert (await peer.ask(b"56789" + GET)).startswith(b"HTTP/1.1 503")
+
+    run(story)
+
+
+@pytest.mark.parametrize("request_", [POST % b"Expect: 100-continue\r\n", POST % b"Connection: close\r\n"])
+def test_it_is_closed_where_nobody_knows_how_it_goes_on(request_: bytes) -> None:
+    async def story() -> None:
+        peer = Peer(full())
+        said = await peer.ask(request_)
+        assert said.startswith(b"HTTP/1.1 503")
+        assert b"connection: close\r\n" in said
+        assert peer.wire.closed
+
+    run(story)
+
+
+def test_requests_in_a_row_are_answered_in_their_order() -> None:
+    async def story() -> None:
+        crowd = full()
+        crowd.whole.most = 2  # the one before gives its place back a moment after its answer
+        peer = Peer(crowd)
+        assert await peer.ask(GET + GET + GET) == b""
+        peer.go.set()
+        assert (await peer.ask(b"")).count(b"HTTP/1.1 200") == 3
+
+    run(story)
+
+
+def test_one_that_is_to_be_plain_is_marked() -> None:
+    async def story() -> None:
+        crowd = full()
+        crowd.plain.most = 1
+        peer = Peer(crowd)
+        peer.go.set()
+        assert (await peer.ask()).startswith(b"HTTP/1.1 200")
+        assert peer.scopes[0][PLAIN] is True
+        assert crowd.plain.in_work == 0
+
+    run(story)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_place_is_given_back_whatever_becomes_of_the_request(fails: bool) -> None:
+    async def story() -> None:
+        crowd = Crowd(0.06, ["/v1/events"])
+        peer = Peer(crowd)
+        peer.fails = fails
+        await peer.ask()
+        assert crowd.whole.in_work == 1
+        peer.protocol.connection_lost(None)
+        peer.go.set()
+        await asyncio.sleep(0.01)
+        assert crowd.whole.in_work == 0
+
+    run(story)
+
+
+def test_more_connections_than_there_may_be_are_sent_away_and_closed() -> None:
+    async def story() -> None:
+        state = ServerState()
+        peers = [Peer(Crowd(0.06, [], connections=2), state=state) for _ in range(3)]
+        said = await peers[2].ask(b"GET /health/live HTTP/1.1\r\n\r\n")
+        assert said.startswith(b"HTTP/1.1 503")
+        assert b"retry-after: 1" in said.lower()
+        assert peers[2].wire.closed
+
+    run(story)
+
+
+class TestLettingGo:
+    def test_a_request_on_its_way_when_the_process_ends_is_answered(self) -> None:
+        async def story() -> None:
+            peer = Peer()
+            peer.go.set()
+            await peer.ask()
+            peer.protocol.shutdown()
+            assert not peer.wire.closed
+            said = await peer.ask()
+            assert said.endswith(b"\r\n\r\nok")
+            assert b"connection: close\r\n" in said
+            assert peer.wire.closed
+
+        run(story)
+
+    def test_uvicorns_own_connection_would_be_closed_under_it(self) -> None:
+        """So that the test before this one is known to test something."""
+
+        async def story() -> None:
+            peer = Peer(kind=HttpToolsProtocol)
+            peer.go.set()
+            await peer.ask()
+            peer.protocol.shutdown()
+            assert peer.wire.closed
+
+        run(story)
+
+    def test_one_that_is_being_answered_is_told(self) -> None:
+        async def story() -> None:
+            peer = Peer()
+            await peer.ask()
+            peer.protocol.shutdown()
+            peer.go.set()
+            assert b"connection: close\r\n" in await peer.ask(b"")
+            assert peer.wire.closed
+
+        run(story)
+
+    @pytest.mark.parametrize("asked", [False, True])
+    def test_one_on_which_nothing_comes_is_closed_after_a_moment(
+        self, asked: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def story() -> None:
+            monkeypatch.setattr(connection, "LINGER", 0.01)
+            peer = Peer()
+            peer.go.set()
+            if asked:
+                await peer.ask()
+            peer.protocol.shutdown()
+            assert not peer.wire.closed
+            for _ in range(1000):
+                if peer.wire.closed:
+                    break
+                await asyncio.sleep(0.01)
+            assert peer.wire.closed
+
+        run(story)
