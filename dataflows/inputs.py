@@ -6,7 +6,7 @@ A day of the lake is the same whatever files it lies in: merged or not, it is no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -26,7 +26,7 @@ from dataflows.replay import moment_of, read_events
 
 OWNERS: Final = ("user_id", "anonymous_id", "item_id")
 DAYS_APART: Final = f"""
-SELECT {WHOSE}, event_id, min(epoch_us(received_at)) FROM events_as_written
+SELECT {WHOSE}, event_id, min(epoch_us(received_at)) FROM events_not_held
 GROUP BY ALL HAVING min(epoch_us(received_at)) // {DAY} <> max(epoch_us(received_at)) // {DAY}
 """  # noqa: S608  # of our own words
 
@@ -82,13 +82,21 @@ class LakeDay:
         date: the day.
         files: its files at the start: what comes later is left to the stream that it came by.
         repeats: of events that came on several days, the first day.
+        held: partitions and offsets of events that the gate held: they count where they were sent again.
     """
 
     judged = True
 
-    def __init__(self, lake: Lake, date: str, files: Sequence[Found], repeats: dict[tuple[str, str], str]) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        date: str,
+        files: Sequence[Found],
+        repeats: dict[tuple[str, str], str],
+        held: Collection[tuple[int, str]] = (),
+    ) -> None:
         self.name, self.size = f"events/date={date}", sum(file.size for file in files)
-        self._lake, self._date, self._files, self._repeats = lake, date, files, repeats
+        self._lake, self._date, self._files, self._repeats, self._held = lake, date, files, repeats, held
         self._table: pa.Table | None = None
 
     def mark(self, mapping_file: Path | None) -> str:
@@ -116,9 +124,12 @@ class LakeDay:
             table = _with_whose(table).sort_by([(name, "ascending") for name in ("received_at", "partition", "offset")])
             seen = set()
             wanted = []
-            for key in zip(table.column("whose").to_pylist(), table.column("event_id").to_pylist(), strict=True):
-                wanted.append(key not in seen and self._repeats.get(key, self._date) == self._date)
-                seen.add(key)
+            columns = (table.column(name).to_pylist() for name in ("whose", "event_id", "partition", "offset"))
+            for whose, event_id, *place in zip(*columns, strict=True):
+                key, counts = (whose, event_id), tuple(place) not in self._held
+                wanted.append(counts and key not in seen and self._repeats.get(key, self._date) == self._date)
+                if counts:
+                    seen.add(key)
             self._table = table.filter(pa.array(wanted, pa.bool_()))
         return self._table
 
@@ -149,8 +160,8 @@ def _days_of(lake: Lake) -> list[LakeDay]:
         days[file.path.split("/")[1].removeprefix("date=")].append(file)
     if not days:
         raise LakeError("the lake holds no events")
-    repeats = _repeats(lake, days)
-    return [LakeDay(lake, day, files, repeats) for day, files in sorted(days.items())]
+    repeats, held = _repeats(lake, days), _held(lake)
+    return [LakeDay(lake, day, files, repeats, held) for day, files in sorted(days.items())]
 
 
 def _repeats(lake: Lake, days: dict[str, list[Found]]) -> dict[tuple[str, str], str]:
@@ -160,6 +171,12 @@ def _repeats(lake: Lake, days: dict[str, list[Found]]) -> dict[tuple[str, str], 
     with connect(lake) as connection:
         found = connection.execute(DAYS_APART).fetchall()
     return {(whose, event_id): date_of(first) for whose, event_id, first in found}
+
+
+def _held(lake: Lake) -> set[tuple[int, str]]:
+    """Where in the stream the events were that the gate held."""
+    with connect(lake) as connection:
+        return {*connection.execute('SELECT partition, "offset" FROM held').fetchall()}
 
 
 def _with_whose(table: pa.Table) -> pa.Table:

@@ -24,10 +24,10 @@ from bytewax.inputs import Source
 from bytewax.outputs import FixedPartitionedSink, Sink, StatefulSinkPartition
 
 from dataflows.connectors.lake_events import Arrived, to_table
-from dataflows.connectors.lake_files import EVENTS, FEATURES, Lake, LakeError, date_of, open_lake
+from dataflows.connectors.lake_files import EVENTS, FEATURES, HELD, Lake, LakeError, date_of, open_lake
 from dataflows.connectors.lake_upkeep import Upkeep
 from dataflows.events import DAY
-from dataflows.lake_rows import RowsIn
+from dataflows.lake_rows import HELD_ENTITY, RowsIn
 from dataflows.metrics import LAKE_ROWS
 from dataflows.numbering import Numbered
 from dataflows.owning import LAKE, clock, make_validate, own
@@ -68,7 +68,7 @@ class Keep:
         kept = self._write_events(batches)
         taken = self._rows.take()
         for entity, date, name, table in taken.parts:
-            self._lake.add(FEATURES.format(entity), date, name, table)
+            self._lake.add(HELD if entity == HELD_ENTITY else FEATURES.format(entity), date, name, table)
             LAKE_ROWS.labels(entity).inc(table.num_rows)
         offsets: dict[int, int] = {}
         for batch in batches:

@@ -3,7 +3,7 @@
     with connect(open_lake(url)) as lake:
         lake.sql("SELECT type, count(*) FROM events GROUP BY type").show()
 
-What a kill or a client wrote twice is left out here, and nowhere else.
+What a kill or a client wrote twice is left out here, and so is what the gate held: it counts when it is sent again.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset
 
-from dataflows.connectors.lake_events import SCHEMA
-from dataflows.connectors.lake_files import EVENTS, FEATURES, Lake
+from dataflows.connectors.lake_events import HELD_SCHEMA, SCHEMA
+from dataflows.connectors.lake_files import EVENTS, FEATURES, HELD, Lake
 from dataflows.lake_rows import schema_of
 from feature_repo.layout import LAYOUTS, EntityLayout
 
@@ -24,8 +24,11 @@ WHOSE: Final = "coalesce(user_id, anonymous_id, item_id)"
 """Whom an event belongs to, as `Event.key` says it."""
 TABLES: Final[Mapping[str, EntityLayout]] = {f"{entity}s": layout for entity, layout in LAYOUTS.items()}
 ONCE: Final = """
-CREATE VIEW {view} AS SELECT * FROM {view}_as_written
+CREATE VIEW {view} AS SELECT * FROM {source}
 QUALIFY row_number() OVER (PARTITION BY {same} ORDER BY {order}) = 1
+"""
+NOT_HELD: Final = """
+CREATE VIEW events_not_held AS SELECT * FROM events_as_written ANTI JOIN held USING (partition, "offset")
 """
 
 
@@ -36,12 +39,14 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     """
     connection = duckdb.connect()
     connection.register("events_as_written", _dataset(lake, EVENTS, SCHEMA))
+    connection.register("held", _dataset(lake, HELD, HELD_SCHEMA))
+    connection.execute(NOT_HELD)
     order = 'received_at, partition, CAST("offset" AS BIGINT)'
-    connection.execute(ONCE.format(view="events", same=f"{WHOSE}, event_id", order=order))
+    connection.execute(ONCE.format(view="events", source="events_not_held", same=f"{WHOSE}, event_id", order=order))
     for table, layout in TABLES.items():
         connection.register(f"{table}_as_written", _dataset(lake, FEATURES.format(layout.entity), schema_of(layout)))
         same = f"{layout.join_key}, event_timestamp"
-        connection.execute(ONCE.format(view=table, same=same, order="created DESC"))
+        connection.execute(ONCE.format(view=table, source=f"{table}_as_written", same=same, order="created DESC"))
     return connection
 
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import redis
 from hiredis import pack_command
 
-from dataflows.connectors.lake_events import MOMENT
+from dataflows.connectors.lake_events import HELD_SCHEMA, MOMENT
 from dataflows.connectors.lake_files import date_of
 from dataflows.stages import Aggregated, Command, Row
 from dataflows.transaction import ask
@@ -37,6 +37,10 @@ STATE: Final = "state"
 SECONDS: Final = pa.timestamp("s", tz="UTC")
 """How times are in a row; in the lake they are in microseconds, as all others."""
 _PLAIN: Final = {"int64": pa.int64(), "double": pa.float64(), "string": pa.string(), "bool": pa.bool_()}
+
+
+HELD_ENTITY: Final = "held"
+"""In the place of an entity: places of events that the gate held, so that who counts the lake leaves them out."""
 
 
 class Group(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -92,7 +96,8 @@ class RowsToLake:
 
     def commands(self, batch: Aggregated) -> list[Command]:
         """The rows as entries of the first partition under whose lease they are stored."""
-        if not batch.rows:
+        held = [[partition, str(offset)] for partition, offset, refused in batch.refused if refused.stage == "gate"]
+        if not batch.rows and not held:
             return []
         self._last = max(self._last + 1, self._clock())
         key = ROWS_KEY.format(batch.owners[0])
@@ -100,6 +105,8 @@ class RowsToLake:
         for row in batch.rows:
             if not row.timed:
                 alike[row.entity, tuple(row.values)].append([row.key, *row.values.values()])
+        if held:
+            alike[HELD_ENTITY, ("partition", "offset")] = held
         for row, values in self._changed([row for row in batch.rows if row.timed]):
             alike[row.entity, tuple(values)].append([row.key, *values.values()])
         return [
@@ -188,7 +195,12 @@ class RowsIn:
                 milliseconds, _, number = last.decode().partition("-")
                 commands.append(("XTRIM", key, "MINID", f"{milliseconds}-{int(number) + 1}"))
         parts = [
-            Part(entity, date, name.hexdigest(), to_table(self._layouts[entity], several))
+            Part(
+                entity,
+                date,
+                name.hexdigest(),
+                to_held(several) if entity == HELD_ENTITY else to_table(self._layouts[entity], several),
+            )
             for (entity, date), several in groups.items()
         ]
         return Taken(parts, taken, commands)
@@ -216,6 +228,14 @@ def to_table(layout: EntityLayout, groups: Sequence[Group]) -> pa.Table:
         for name, column in _features(layout)
     ]
     return pa.Table.from_arrays([keys, *arrays, stamps, stamps], schema=schema).sort_by(layout.join_key)
+
+
+def to_held(groups: Sequence[Group]) -> pa.Table:
+    """Places of held events as a table."""
+    rows = [(partition, offset, group.at) for group in groups for partition, offset in group.rows]
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, HELD_SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=HELD_SCHEMA)
 
 
 def _features(layout: EntityLayout) -> list[tuple[str, Column]]:

@@ -33,6 +33,8 @@ SCHEMA: Final = pa.schema(
     ]
 )  # fmt: skip
 """The columns of `events/`."""
+HELD_SCHEMA: Final = pa.schema([("partition", pa.int32()), ("offset", pa.string()), ("held_at", MOMENT)])
+"""The columns of `held/`: where in the stream an event was that the gate held with its whole batch, and since when."""
 OF_RECEIPT: Final = frozenset({"received_at", "partition", "offset", "list_price_removed"})
 """Columns that no event has."""
 _encode: Final = msgspec.json.Encoder().encode

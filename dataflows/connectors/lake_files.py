@@ -2,6 +2,7 @@
 
     events/date=YYYY-MM-DD/part-*.parquet                          the day on which they were received (UTC)
     features/entity=user|item|scope/date=YYYY-MM-DD/part-*.parquet the day on which they were stored
+    held/date=YYYY-MM-DD/part-*.parquet                            events that the gate held: they count for nothing
     erased/*.json                                                  who was erased lately, as digests
 
 A file is never changed. What replaces some (a compaction, an erasure) is written first, and then they go: a reader may
@@ -26,13 +27,14 @@ from dataflows.events import SECOND
 
 EVENTS: Final = "events"
 FEATURES: Final = "features/entity={}"
+HELD: Final = "held"
 ERASED: Final = "erased"
 ENTITIES: Final = ("user", "item", "scope")
 PEOPLE: Final = (EVENTS, FEATURES.format("user"))
 """What is about people."""
 TRIES: Final = 5
 
-__all__ = ["ENTITIES", "EVENTS", "FEATURES", "Lake", "LakeError", "date_of", "open_lake"]
+__all__ = ["ENTITIES", "EVENTS", "FEATURES", "HELD", "Lake", "LakeError", "date_of", "open_lake"]
 
 
 class Lake:
@@ -57,7 +59,7 @@ class Lake:
         """Write a file of a day, but for the rows of those who were erased meanwhile; returns once it is durable.
 
         Args:
-            folder: `EVENTS`, or `FEATURES` of an entity.
+            folder: `EVENTS`, `HELD`, or `FEATURES` of an entity.
             date: the day, as YYYY-MM-DD.
             name: what the file is known by; one of the same name holds the same rows, and is replaced.
             table: its rows.

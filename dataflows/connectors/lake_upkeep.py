@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataflows.connectors.lake_files import ENTITIES, ERASED, EVENTS, FEATURES, Lake, date_of
+from dataflows.connectors.lake_files import ENTITIES, ERASED, EVENTS, FEATURES, HELD, Lake, date_of
 from dataflows.connectors.lake_storage import Found
 from dataflows.events import DAY, SECOND
 
@@ -27,7 +27,10 @@ SMALLEST: Final = 64 * 1024
 ERASURES_KEPT: Final = 30 * DAY
 """How long it is remembered who was erased: longer than an event may take to reach the lake."""
 PERIOD: Final = 600.0
-_ORDER: Final = {EVENTS: ("user_id", "anonymous_id", "received_at", "partition", "offset")}
+_ORDER: Final = {
+    EVENTS: ("user_id", "anonymous_id", "received_at", "partition", "offset"),
+    HELD: ("partition", "offset"),
+}
 """What rows are sorted by, so that those of one person are together; the last of it tells a record from others."""
 
 
@@ -113,7 +116,7 @@ class Upkeep:
         today = date_of(self._clock())
         self._lake.storage.tidy()
         self._forget_erasures()
-        for folder in (EVENTS, *map(FEATURES.format, ENTITIES)):
+        for folder in (EVENTS, HELD, *map(FEATURES.format, ENTITIES)):
             self._alive()
             old = expired(self._lake.files(folder), today, self._age)
             for path in old:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow.dataset
 import redis
 
-from dataflows.connectors.lake_files import EVENTS, LakeError, open_lake
+from dataflows.connectors.lake_files import EVENTS, HELD, LakeError, open_lake
 from dataflows.settings import SettingError, flow_settings
 from expectations.audits.auditing import Audit, audit
 from expectations.audits.exports import Columns, Difference, ExportError, differences, read_export
@@ -80,7 +80,12 @@ def read_lake(url: str) -> Recompute:
     paths = [file.path for file in lake.files(EVENTS)]
     if not paths:
         raise LakeError(f"the lake {url} holds no events yet: run `python -m bytewax.run dataflows.lake`")
-    return Recompute(pyarrow.dataset.dataset(paths, filesystem=lake.storage.filesystem, format="parquet"))
+    held = [file.path for file in lake.files(HELD)]
+    events, places = (
+        pyarrow.dataset.dataset(some, filesystem=lake.storage.filesystem, format="parquet") if some else None
+        for some in (paths, held)
+    )
+    return Recompute(events, places)
 
 
 def _parser() -> argparse.ArgumentParser:

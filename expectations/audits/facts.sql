@@ -4,7 +4,7 @@ CREATE OR REPLACE TEMP TABLE words AS
 SELECT item_id AS item, epoch_us(occurred_at) AS happened, epoch_us(received_at) AS received, title, url, image_url, price,
        list_price, coalesce(list_price_removed, false) AS list_price_removed, currency, category, brand, in_stock,
        epoch_us(added_at) // 1000000 AS added_at
-FROM lake
+FROM counted
 WHERE type = 'item' AND item_id IS NOT NULL;
 
 CREATE OR REPLACE TEMP TABLE facts AS

@@ -1,7 +1,7 @@
 -- What counts for whom: `heard` has each event once for each user of `sampled` that it counts for, first come, first
 -- counted; `lines` has what each is about, a row an item.
 --
--- Given are `lake`, what whose.sql made, `facts` (what the catalogue said when) and `now` in microseconds. An event whose
+-- Given are `counted`, what whose.sql made, `facts` (what the catalogue said when) and `now` in microseconds. An event whose
 -- day lies more than 90 days before the day on which it came is late, unless it only describes. An open or a click that
 -- a machine made counts for nobody, and neither does what we served.
 
@@ -9,7 +9,7 @@ CREATE OR REPLACE TEMP TABLE candidates AS
 SELECT event_id, type, epoch_us(occurred_at) AS happened, user_id, anonymous_id, item_id, items, quantity, price, order_id,
        country, category, traits::JSON AS traits, properties::JSON AS properties, epoch_us(received_at) AS received,
        row_number() OVER (ORDER BY received_at, partition, try_cast("offset" AS HUGEINT)) AS place
-FROM lake
+FROM counted
 WHERE coalesce(user_id, anonymous_id) IN (SELECT id FROM wanted)
   AND type NOT IN ('item', 'block_served')
   AND (type IN ('sign_up', 'identify', 'profile', 'consent', 'email_complaint', 'email_unsubscribe')

@@ -2,7 +2,7 @@
 WITH purchases AS (
   SELECT DISTINCT ON (coalesce(user_id, anonymous_id), event_id)
          event_id, occurred_at, order_id, item_id, items, quantity, price
-  FROM lake WHERE type = 'purchase'
+  FROM counted WHERE type = 'purchase'
   ORDER BY received_at, partition, try_cast("offset" AS HUGEINT)
 ), amounts AS (
   SELECT occurred_at::DATE AS day, coalesce(order_id, event_id) AS "order",

@@ -53,12 +53,18 @@ class Recompute:
 
     Args:
         lake: rows of `events/`: whatever DuckDB can read by that name, such as a dataset of pyarrow.
+        held: rows of `held/`, likewise: events that the gate held, which count for nothing; None: there are none.
     """
 
-    def __init__(self, lake: Any) -> None:
+    def __init__(self, lake: Any, held: Any = None) -> None:
         self._db = duckdb.connect()
         self._db.execute("SET TimeZone = 'UTC'")
         self._db.register("lake", lake)
+        if held is None:
+            self._db.execute('CREATE TEMP TABLE held (partition INTEGER, "offset" VARCHAR)')
+        else:
+            self._db.register("held", held)
+        self._db.execute('CREATE TEMP VIEW counted AS SELECT * FROM lake ANTI JOIN held USING (partition, "offset")')
 
     def span(self) -> tuple[int, int] | None:
         """The oldest time of an event and the newest of receipt, in microseconds; None if the lake holds no event."""
@@ -67,7 +73,7 @@ class Recompute:
 
     def users(self) -> list[str]:
         """Everybody whom some event names, sorted: users, and devices whose events name nobody else."""
-        query = "SELECT DISTINCT coalesce(user_id, anonymous_id) AS id FROM lake WHERE type <> 'item' ORDER BY id"
+        query = "SELECT DISTINCT coalesce(user_id, anonymous_id) AS id FROM counted WHERE type <> 'item' ORDER BY id"
         return [each for (each,) in self._db.execute(query).fetchall() if each is not None]
 
     def items(self) -> list[str]:

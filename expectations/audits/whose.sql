@@ -1,13 +1,13 @@
 -- Whose an event is: `reach` says for each user of `sampled` the ids whose events count for them.
 --
--- Given are `lake` (the rows of events/, as a view) and `sampled` (user_id). An `identify`, `sign_up` or `email_click`
+-- Given are `counted` (the rows of events/ but for what the gate held, as a view) and `sampled` (user_id). An `identify`, `sign_up` or `email_click`
 -- that names a user and a device links them; an `identify` whose `previous_id` names another id makes that an alias.
 -- What a machine opened or clicked links nothing.
 
 CREATE OR REPLACE TEMP TABLE linking AS
 SELECT type, epoch_us(occurred_at) AS happened, user_id, anonymous_id,
        coalesce(properties::JSON ->> '$.previous_id', traits::JSON ->> '$.previous_id') AS previous_id
-FROM lake
+FROM counted
 WHERE type IN ('identify', 'sign_up', 'email_click') AND user_id IS NOT NULL
   AND NOT (type = 'email_click' AND coalesce(properties::JSON ->> '$.machine', '') = 'true');
 

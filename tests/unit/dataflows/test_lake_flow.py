@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
-from dataflows.connectors.lake_files import EVENTS, FEATURES, Lake
+from dataflows.connectors.lake_files import EVENTS, FEATURES, HELD, Lake
 from dataflows.connectors.lake_storage import Folder
-from dataflows.events import DAY, HOUR
+from dataflows.connectors.lake_upkeep import Upkeep
+from dataflows.events import DAY, HOUR, Refused
+from dataflows.inputs import inputs_of
 from dataflows.lake import Keep
+from dataflows.lake_reader import connect
 from dataflows.lake_rows import FIELD, ROWS_KEY, RowsIn, RowsToLake
 from dataflows.stages import Aggregated, Row, Validated
 from tests.given import NOW, an_event
@@ -151,3 +154,42 @@ def test_what_waits_is_read_in_bounded_portions(monkeypatch: pytest.MonkeyPatch)
         portions.append(taken.rows)
         state.commit(Aggregated(PARTITIONS, commands=taken.commands))
     assert portions == [6, 6, 3]
+
+
+def test_what_the_gate_held_is_named_in_the_lake_and_counts_only_where_it_was_sent_again(tmp_path: Path) -> None:
+    """Three events are held; of one it is said twice, since the lake flow was killed; another one is mended later."""
+    state, lake = Waiting(), Lake(Folder(tmp_path), lambda: NOW)
+    rows = RowsToLake(lambda rows: [], lambda: NOW)
+
+    def refused(stage: str, partition: int, *offsets: int) -> None:
+        told = [(partition, offset, Refused(stage, stage, "", "", b"")) for offset in offsets]
+        state.add(rows.commands(Aggregated((partition,), refused=told)))
+
+    refused("gate", 0, 4, 5)
+    refused("gate", 1, 4)
+    refused("validate", 0, 3)
+    keep = Keep(lake, RowsIn(state, PARTITIONS), state.commit, a_day, PARTITIONS, lambda: NOW)
+    keep([batch(0, 0, RECORDS), batch(1, 0, RECORDS)])
+    refused("gate", 0, 5)
+    mended = an_event(event_id="0/4", user_id="u0", item_id="mended")
+    keep([Validated(0, RECORDS + 20, [(RECORDS + 20, mended)], [])])
+    assert not any(state.entries.values())
+    held = {"0/4", "0/5", "1/4"}
+    every = {f"{number}/{offset}" for number in PARTITIONS for offset in range(RECORDS) if offset % 4 != 3}
+    for _ in range(2):
+        with connect(lake) as tables:
+            written = {each for (each,) in tables.execute("SELECT event_id FROM events_as_written").fetchall()}
+            counted = dict(tables.execute("SELECT event_id, item_id FROM events").fetchall())
+        assert written == every
+        assert counted.keys() == every - held | {"0/4"}
+        assert counted["0/4"] == "mended"
+        days = inputs_of(str(tmp_path / EVENTS))
+        taken = [(each["event_id"], each.get("item_id")) for day in days for each in day.events(None)]
+        assert dict(taken) == counted
+        assert len(taken) == len(counted)
+        Upkeep(lake, lambda: NOW + 2 * DAY, 0).run()  # it is merged, and the same is said again
+    assert len(lake.files(HELD)) == 1
+    assert lake.read(lake.files(HELD)[0].path).num_rows == 3
+    assert lake.erase(["u0"], []) > 0
+    Upkeep(lake, lambda: NOW + 90 * DAY, DAY).run()
+    assert lake.files(HELD) == []

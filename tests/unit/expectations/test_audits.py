@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
@@ -171,6 +172,28 @@ def test_who_is_older_than_the_lake_or_ahead_of_it_is_not_judged() -> None:
     assert found.findings == []
 
 
+def test_what_the_gate_held_counts_for_nobody_and_for_its_items() -> None:
+    """The people flow holds what shoppers did, the items flow what the catalogue said: that of the other one counts."""
+    bought = {"type": "purchase", "item_id": "p1", "occurred_at": NOW - HOUR}
+    events = [
+        an_event(event_id="a", order_id="a", price=2.0, **bought),
+        an_event(event_id="b", order_id="b", price=200.0, **bought),
+        an_event(event_id="c", user_id="u2", order_id="c", price=300.0, **bought),
+        an_event(event_id="i", type="item", user_id=None, item_id="p1", price=2.0, occurred_at=NOW - 2 * HOUR),
+        an_event(event_id="j", type="item", user_id=None, item_id="p1", price=200.0, occurred_at=NOW - HOUR),
+    ]  # fmt: skip
+    lake = to_table([Arrived(event, event.at, place % 2, place) for place, event in enumerate(events)])
+    places = pa.table({"partition": pa.array([1, 0, 0], pa.int32()), "offset": ["1", "2", "4"]})
+    kept, every = Recompute(lake, places), Recompute(lake)
+    assert (kept.users(), every.users()) == (["u1"], ["u1", "u2"])
+    for recompute, spent, price in ((kept, 2.0, 2.0), (every, 202.0, 200.0)):
+        users, _ = recompute.user_rows(["u1"], NOW)
+        stats, catalogue_ = recompute.item_rows(["p1"], NOW)
+        assert (users["u1"]["spend_30d"], catalogue_["p1"]["price"]) == (spent, price)
+        assert stats["p1"]["purchases_24h"] == 3
+    assert [total for _, total in kept.orders_by_day().values()] == [2.0]
+
+
 def test_an_empty_lake_compares_nothing() -> None:
     found = audited([], {}, [])
     assert (found.compared, found.unjudged) == ({}, {"the lake holds no event": 1})
@@ -191,3 +214,30 @@ def test_orders_are_compared_by_day(tmp_path: Path) -> None:
     assert [each.day for each in differences(exported, told_, 0.0)] == ["2026-05-12"]
     with pytest.raises(ExportError, match="--order-columns"):
         read_export(export, Columns())
+
+
+def test_an_export_has_refunds_and_times_of_other_zones(tmp_path: Path) -> None:
+    """An order counts as it was made, on the day (UTC) it was made, however often and in whatever order it is there."""
+    export = tmp_path / "orders.csv"
+    lines = [
+        "a,2026-05-12T00:30:00+02:00,10", "a,2026-05-13T09:00:00Z,-10", "b,2026-05-11 23:59:59,20",
+        "c,2026-05-11T20:00:00-05:00,30", "c,2026-05-11T20:00:00-05:00,30", "d,2026-05-12T12:00:00Z,0",
+    ]  # fmt: skip
+    wanted = {"2026-05-11": (2, 30.0), "2026-05-12": (2, 30.0)}
+    for order in (lines, lines[::-1]):
+        export.write_text("\n".join(["order_id,ordered_at,total", *order]))
+        assert read_export(export, Columns()) == wanted
+    table = pa.table(
+        {
+            "order_id": [1, 1, 2],
+            "ordered_at": pa.array([NOW, NOW + DAY, NOW], pa.timestamp("us", tz="Asia/Tokyo")),
+            "total": [10.0, -10.0, 5.0],
+        }
+    )
+    pq.write_table(table, tmp_path / "orders.parquet")
+    assert read_export(tmp_path / "orders.parquet", Columns()) == {"2026-05-17": (2, 15.0)}
+    back = [
+        an_event(event_id="p", type="purchase", order_id="a", price=10.0, item_id="p1", occurred_at=NOW),
+        an_event(event_id="r", type="refund", order_id="a", price=10.0, item_id="p1", occurred_at=NOW),
+    ]
+    assert Recompute(lake_of(back)).orders_by_day() == {"2026-05-17": (1, 10.0)}
