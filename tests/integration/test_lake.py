@@ -1,7 +1,11 @@
-"""The lake flow as a process: killed again and again, it loses nothing, and what it keeps is what was received."""
+"""The lake flow as a process: killed again and again, it loses nothing, and what it keeps is what was received.
+
+`LAKE_KILLS=100` kills it as many times.
+"""
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections import Counter
@@ -15,7 +19,7 @@ import pytest
 from dataflows.connectors.lake_files import EVENTS, FEATURES, open_lake
 from tests.integration.stand import PARTITIONS, Stand
 
-KILLS = 3
+KILLS = int(os.environ.get("LAKE_KILLS", "3"))
 USERS = 40
 
 pytestmark = pytest.mark.integration
@@ -47,7 +51,7 @@ def test_killed_at_any_moment_it_loses_no_event_and_no_row(tmp_path: Path) -> No
             stand.start(flow, wait=False)
         for flow in ("people", "items", "lake"):
             stand.wait_until_owner(flow)
-        sent = 0
+        sent = readable = 0
         for _ in range(KILLS):
             stand.wait_until_owner("lake")
             before = stand.offsets("lake")
@@ -56,6 +60,7 @@ def test_killed_at_any_moment_it_loses_no_event_and_no_row(tmp_path: Path) -> No
                 sent += 80
                 time.sleep(chance.uniform(0, 0.1))
             stand.kill("lake")
+            readable += all(pq.ParquetFile(path).metadata.num_rows for path in lake.rglob("[!.]*.parquet"))
             stand.start("lake", wait=False)
         again, late = an_event(0), {**an_event(8), "event_id": "late", "occurred_at": 1_000_000_000}
         stand.publish(0, [b"nonsense", encode(again), encode(late)])
@@ -70,6 +75,8 @@ def test_killed_at_any_moment_it_loses_no_event_and_no_row(tmp_path: Path) -> No
         items = rows(lake, FEATURES.format("item"))
         for flow in ("people", "items", "lake"):
             stand.stop(flow)
+    print(f"{readable} of {KILLS} kills left every file readable; {sent} events, {len(events)} rows of them")
+    assert readable == KILLS
     places = {(row["partition"], row["offset"]) for row in events}
     assert Counter(row["event_id"] for row in events).keys() == {"late", *(f"e{number}" for number in range(sent))}
     assert len(places) == sent + 2, "what was sent again, and what was late, is there too"
