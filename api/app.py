@@ -20,7 +20,7 @@ from api import (
     bulk,
     calls,
     collect,
-    erasure,
+    erasure_routes,
     feeds,
     health,
     oauth,
@@ -44,6 +44,7 @@ from api.edge import Edge
 from api.erasing import open_eraser
 from api.features import OnlineFeatures, connect
 from api.fetch import fetch
+from api.forgetting import Forgetting
 from api.geoip import Countries
 from api.hatch import Hatch
 from api.issuers import IssuerKeys
@@ -91,10 +92,6 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     features = OnlineFeatures(client)
     snapshot, remembered = Snapshot(), Path(settings.snapshot) if settings.snapshot else None
     layouts = load_layouts(Path(settings.layouts) if settings.layouts else SHIPPED)
-    publisher = _publisher(settings)
-    telling = Telling(publisher)
-    decisions = Decisions(client, settings.decision_ttl * DAY_SECONDS, time.monotonic)
-    server = serve.BlockServer(features, snapshot, layouts, settings.deadline, Served(client), decisions, telling)
     letters_address, letters = open_letters(
         settings.dead_letters_url,
         settings.dead_letters_keep,
@@ -102,7 +99,16 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         settings.dead_letters_bytes,
     )
     keeper = connect_keeper(letters_address)
-    eraser = open_eraser(settings, keeper, publisher, letters, decisions)
+    forgetting = Forgetting(keeper)
+    publisher = _publisher(settings, forgetting)
+    telling = Telling(publisher, ready=forgetting.look_lately)
+    decisions = Decisions(client, settings.decision_ttl * DAY_SECONDS, time.monotonic)
+    server = serve.BlockServer(features, snapshot, layouts, settings.deadline, Served(client), decisions, telling)
+    for place, forget in (("waiting", telling.forget), ("remembered", decisions.forget_remembered)):
+        forgetting.add(place, forget)
+    if isinstance(publisher, Spooled):
+        forgetting.add("spool", publisher.forget)
+    eraser = open_eraser(settings, keeper, publisher, forgetting, letters, decisions)
     ring, audit = KeyRing(keeper), Audit(keeper, settings.audit_keep)
     rates = Rates(keeper, settings.rate_key, settings.rate_network)
     signing = SigningKeys(keeper, settings.token_seconds)
@@ -127,7 +133,10 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
             await known.look()
         if isinstance(publisher, Spooled):
             publisher.start()
-        always = (keep_fresh(snapshot, features), known.keep_fresh(), rates.keep_sharing())
+        always = (
+            keep_fresh(snapshot, features), known.keep_fresh(), rates.keep_sharing(), forgetting.keep_looking(),
+            eraser.keep_resuming(),
+        )  # fmt: skip
         tasks = list(map(asyncio.create_task, always))
         if remembered:
             tasks.append(asyncio.create_task(keep_remembering(snapshot, remembered)))
@@ -136,12 +145,12 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         warming = asyncio.create_task(asyncio.to_thread(device_of, "Mozilla/5.0" if knows_devices else ""))
         yield {CROWD: crowd}
         await warming
-        await eraser.close()
         while pending := [task for task in tasks if not task.done()]:
             # More than once: what is cancelled as its own time runs out takes that for the reason, and goes on.
             for task in pending:
                 task.cancel()
             await asyncio.wait(pending, timeout=0.5)
+        await eraser.close()
         if remembered:
             remember_last(snapshot, remembered)
         with contextlib.suppress(redis.RedisError, OSError):  # when a key was last used is good to know, no more
@@ -150,6 +159,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         await features.close()
         await telling.close()
         await publisher.close()
+        await forgetting.close()
         await keeper.aclose()
 
     app = FastAPI(title="Inlay", description=DESCRIPTION, version="0.1.0", lifespan=lifespan)
@@ -168,7 +178,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     app.include_router(feeding)
     guarded.add(serve.user_routes(features), "read")
     guarded.add(admin.routes(ring, audit), "admin")
-    guarded.add(erasure.routes(eraser, audit), "admin")
+    guarded.add(erasure_routes.routes(eraser, audit), "admin")
     desk = oauth.TokenDesk(access, signing, settings.oauth_issuer, rates, read_rate(settings.rate_tokens))
     app.include_router(oauth.routes(desk))
     hooks = open_hooks(collector, settings.webhooks)
@@ -192,6 +202,8 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     )  # whose reader is a browser
     if settings.demo:
         app.include_router(pages.routes(settings.api_keys[0]))
+    app.state.publisher, app.state.telling, app.state.decisions = publisher, telling, decisions
+    app.state.eraser = eraser
     app.state.known_keys, app.state.signing, app.state.rates, app.state.routes = known, signing, rates, guarded
     app.add_middleware(KeepScope)
     app.add_middleware(Hatch, server=server, keys=Keys(access, "read", plain=True))
@@ -239,12 +251,13 @@ def _seals(settings: ApiSettings, layouts: Mapping[str, Layout]) -> Seals:
     return Seals(settings.link_keys)
 
 
-def _publisher(settings: ApiSettings) -> Publisher:
+def _publisher(settings: ApiSettings, forgetting: Forgetting) -> Publisher:
     """The stream, and the spool behind it where there is one."""
     bounded = Bounded(open_publisher(settings.stream_url), settings.publish_wait)
     if not settings.spool:
         return bounded
-    return Spooled(bounded, Spool(Path(settings.spool), settings.spool_mb * 1_000_000, bounded.partitions))
+    spool = Spool(Path(settings.spool), settings.spool_mb * 1_000_000, bounded.partitions)
+    return Spooled(bounded, spool, forgetting.look_lately, forgetting.was_before)
 
 
 def _quarantine(settings: ApiSettings) -> Quarantine:

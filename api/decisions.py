@@ -76,7 +76,7 @@ class Decisions:
     def __init__(self, client: redis.asyncio.Redis, ttl: int, monotonic: Callable[[], float]) -> None:
         self._client, self._ttl, self._monotonic = client, ttl, monotonic
         self._keep = client.register_script(_KEEP)
-        self._remembered: OrderedDict[bytes, tuple[float, bytes]] = OrderedDict()
+        self._remembered: OrderedDict[bytes, tuple[float, bytes, str]] = OrderedDict()
 
     async def find(self, user_ids: Collection[str], send_id: str, layout: str) -> dict[str, Answer]:
         """The decisions of one mail to some users, as far as there are any that can be read.
@@ -119,13 +119,13 @@ class Decisions:
             before = await client.execute()
         for mail, content, kept in zip(mails, packed, before, strict=True):
             if kept is None:
-                self._remember(mail.place(), content)
+                self._remember(mail, content)
         return self._taken(zip(mails, before, strict=True))
 
     def remembered(self, user_id: str, send_id: str, layout: str) -> Answer | None:
         """The decision of a mail as far as this process saw it lately: for when Redis is not there."""
         mail = Mail(user_id, send_id, layout)
-        at, packed = self._remembered.get(mail.place(), (0.0, b""))
+        at, packed, _ = self._remembered.get(mail.place(), (0.0, b"", ""))
         return unpack(packed, mail) if packed and self._monotonic() - at < REMEMBERED_SECONDS else None
 
     async def forget(self, user_id: str) -> int:
@@ -140,17 +140,25 @@ class Decisions:
         removed: Any = await self._client.delete(decisions_of(user_id), *map(_key, places))
         return max(0, int(removed) - 1)
 
+    async def forget_remembered(self, is_gone: Callable[[str], bool]) -> int:
+        """Drop what this process remembers of some users; how much that was."""
+        gone = [place for place, (_, _, user_id) in self._remembered.items() if is_gone(user_id)]
+        for place in gone:
+            del self._remembered[place]
+        return len(gone)
+
     def _taken(self, found: Iterable[tuple[Mail, Any]]) -> dict[str, Answer]:
         answers = {}
         for mail, packed in found:
             if packed is not None and (answer := unpack(packed, mail)) is not None:
-                self._remember(mail.place(), packed)
+                self._remember(mail, packed)
                 answers[mail.user_id] = answer
         return answers
 
-    def _remember(self, place: bytes, packed: bytes) -> None:
+    def _remember(self, mail: Mail, packed: bytes) -> None:
+        place = mail.place()
         self._remembered.pop(place, None)
-        self._remembered[place] = (self._monotonic(), packed)
+        self._remembered[place] = (self._monotonic(), packed, mail.user_id)
         if len(self._remembered) > MOST_REMEMBERED:
             self._remembered.popitem(last=False)
 

@@ -11,6 +11,7 @@ import redis.asyncio
 from api.decisions import Decisions
 from api.erasure import Eraser
 from api.erasure_places import Decided, Due, InLake, Keyed, Letters, Place, Records, Spool, States, passed_by_all
+from api.forgetting import Forgetting
 from api.served import served_key
 from api.settings import ApiSettings
 from api.spool import SpoolFile
@@ -27,7 +28,12 @@ KAFKA: str = (
 
 
 def open_eraser(
-    settings: ApiSettings, client: redis.asyncio.Redis, publisher: Publisher, letters: DeadLetters, decisions: Decisions
+    settings: ApiSettings,
+    client: redis.asyncio.Redis,
+    publisher: Publisher,
+    forgetting: Forgetting,
+    letters: DeadLetters,
+    decisions: Decisions,
 ) -> Eraser:
     """What erases users.
 
@@ -35,6 +41,7 @@ def open_eraser(
         settings: of the API.
         client: the Redis of the online store, where dead letters are too.
         publisher: the stream.
+        forgetting: what lets every process drop what it holds itself.
         letters: the dead letters.
         decisions: what mails showed.
     """
@@ -60,7 +67,8 @@ def open_eraser(
         places.append(InLake(settings.lake_url))
     if records is not None:
         places.append(records)  # last: what it holds tells of the others
-    return Eraser(client, publisher, places, States(client), records, [KAFKA] if records is None else [])
+    notes = [KAFKA] if records is None else []
+    return Eraser(client, publisher, forgetting, places, States(client), records, notes)
 
 
 def _spooled(path: Path) -> Iterator[bytes]:

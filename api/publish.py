@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 import redis
 from redis.asyncio.connection import async_timeout as timeout  # of asyncio, or its backport
 
+from api.forgetting import owner_of
 from api.metrics import SPOOL_BYTES, SPOOLED
-from api.spool import Spool
+from api.spool import Spool, SpoolFile
 from dataflows.connectors import Publisher, StreamError
 
 UNAVAILABLE: Final = (redis.RedisError, OSError, StreamError)
@@ -23,6 +24,10 @@ MOST_PAUSE: Final = 2.0
 """Seconds: between looks for files that other processes left, and at most between tries."""
 
 _log = logging.getLogger(__name__)
+
+
+async def at_once() -> None:
+    """Nothing that is waited for."""
 
 
 class Bounded:
@@ -62,11 +67,20 @@ class Spooled:
     Args:
         inner: the stream, in time.
         spool: the disk.
+        ready: awaited before what the disk holds is published.
+        was_before: whether an event, of a file that was written to at some time at last, is of somebody erased since.
     """
 
-    def __init__(self, inner: Publisher, spool: Spool) -> None:
+    def __init__(
+        self,
+        inner: Publisher,
+        spool: Spool,
+        ready: Callable[[], Awaitable[None]] = at_once,
+        was_before: Callable[[bytes, int], bool] = lambda raw, written_at: False,
+    ) -> None:
         self.partitions = inner.partitions
-        self._inner, self._spool = inner, spool
+        self._inner, self._spool, self._ready, self._was_before = inner, spool, ready, was_before
+        self._one_at_a_time = asyncio.Lock()
         self._filled = asyncio.Event()
         self._turning: asyncio.Event | None = None
         self._draining: asyncio.Task[None] | None = None
@@ -96,6 +110,14 @@ class Spooled:
         SPOOLED.inc(len(records))
         self._filled.set()
 
+    async def forget(self, is_gone: Callable[[str], bool]) -> int:
+        """Take out of this process's own files what there is of some users; how much that was."""
+        async with self._one_at_a_time:
+            if self._spool.is_empty:
+                return 0
+            async with self._nothing_new():
+                return await self._spool.without(lambda raw: is_gone(owner_of(raw)))
+
     async def close(self) -> None:
         """Stop; what is on the disk stays there."""
         if self._draining is not None:
@@ -109,8 +131,11 @@ class Spooled:
         while True:
             try:
                 if self._spool.is_empty:
-                    await self._spool.adopt()
-                await self._drain_spool()
+                    await self._ready()
+                    await self._spool.adopt(self._was_before)
+                while await self._drain_some():
+                    pass
+                SPOOL_BYTES.set(0)
                 tries = 0
                 self._filled.clear()
                 with contextlib.suppress(asyncio.TimeoutError):
@@ -119,30 +144,35 @@ class Spooled:
                 tries += 1
                 await asyncio.sleep(random.uniform(0.5, 1) * min(MOST_PAUSE, 0.05 * 2**tries))  # noqa: S311  # no secret
 
-    async def _drain_spool(self) -> None:
-        """Publish all that the spool holds, oldest first."""
-        while (file := self._spool.oldest()) is not None:
+    async def _drain_some(self) -> bool:
+        """Publish some of what the spool holds, oldest first; whether there may be more."""
+        await self._ready()
+        async with self._one_at_a_time:
+            if (file := self._spool.oldest()) is None:
+                return False
             SPOOL_BYTES.set(self._spool.size)
-            records, position = await asyncio.to_thread(file.read)
-            if records:
-                await self._inner.publish(records)
-                file.position = position
-            elif not self._spool.finish(file):
-                await self._turn()
-        SPOOL_BYTES.set(0)
+            if not await self._publish_from(file) and not self._spool.finish(file):
+                async with self._nothing_new():  # under load more would always come
+                    while (file := self._spool.oldest()) is not None:
+                        if not await self._publish_from(file):
+                            self._spool.finish(file)
+            return True
 
-    async def _turn(self) -> None:
-        """Let new events wait until the last ones on the disk are in the stream: under load more would always come."""
+    async def _publish_from(self, file: SpoolFile) -> bool:
+        """Publish the next records of a file; False at its end."""
+        records, position = await asyncio.to_thread(file.read)
+        if records:
+            await self._inner.publish(records)
+            file.position = position
+        return bool(records)
+
+    @contextlib.asynccontextmanager
+    async def _nothing_new(self) -> AsyncIterator[None]:
+        """Let new events wait meanwhile; nothing is on its way onto the disk."""
         self._turning = asyncio.Event()
         try:
             await self._spool.written()
-            while (file := self._spool.oldest()) is not None:
-                records, position = await asyncio.to_thread(file.read)
-                if records:
-                    await self._inner.publish(records)
-                    file.position = position
-                else:
-                    self._spool.finish(file)
+            yield
         finally:
             self._turning.set()
             self._turning = None

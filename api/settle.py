@@ -51,12 +51,18 @@ class Settling:
         self._later: set[asyncio.Task[Any]] = set()
 
     async def found(self, user_ids: Collection[str], send_id: str | None, layout: str) -> dict[str, Answer]:
-        """By user, what was decided for a mail before.
+        """By user, what was decided for a mail before; what Redis lost and this process remembers is kept there again.
 
         Raises:
             redis.RedisError: Redis does not answer.
         """
-        return await self._decisions.find(user_ids, send_id, layout) if send_id else {}
+        if not send_id:
+            return {}
+        found = await self._decisions.find(user_ids, send_id, layout)
+        unknown = [each for each in user_ids if each not in found]
+        lost = list(filter(None, (self._decisions.remembered(each, send_id, layout) for each in unknown)))
+        kept = await self._decisions.keep(lost, self._seconds()) if lost else {}
+        return {**found, **{answer.user_id: answer for answer in lost}, **kept}
 
     async def settle(self, answers: Sequence[Answer], seconds: float, instead: Collection[str] = ()) -> Settled:
         """Make answers to some users for one mail stand, within some seconds, or find those that stand already.

@@ -7,13 +7,15 @@ on the disk: many callers share one fsync. A tail that was torn by a crash was n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import logging
 import os
 import struct
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -27,6 +29,8 @@ FILE_BYTES: Final = 8 * 1024 * 1024
 """A file that has grown past it is followed by another, and removed once the stream has taken it."""
 CHUNK_BYTES: Final = 1024 * 1024
 SUFFIX: Final = ".spool"
+ASIDE: Final = ".aside"
+"""Of a file that is being written without some events; what is left of one is of no use to anybody."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,13 +46,14 @@ class SpoolFile:
         path: where it is.
         handle: an open, locked descriptor, which is closed by `close` and `remove`.
         size: how many of its bytes are whole records behind the head.
+        written_at: microseconds since 1970, when it was written to at last; of an own file when it was made.
 
     Attributes:
         position: up to where the stream has taken it.
     """
 
-    def __init__(self, path: Path, handle: int, size: int) -> None:
-        self.path, self.size, self.position = path, size, min(size, HEAD.size)
+    def __init__(self, path: Path, handle: int, size: int, written_at: int = 0) -> None:
+        self.path, self.size, self.position, self.written_at = path, size, min(size, HEAD.size), written_at
         self._handle = handle
 
     @classmethod
@@ -62,11 +67,7 @@ class SpoolFile:
                 break
             os.close(handle)  # another process adopted it, empty as it was, before it was locked
         _write(handle, HEAD.pack(MAGIC, partitions), 0)
-        parent = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(parent)  # or a loss of power could lose the file with all that is in it
-        finally:
-            os.close(parent)
+        _sync(folder)  # or a loss of power could lose the file with all that is in it
         return cls(path, handle, HEAD.size)
 
     @classmethod
@@ -84,6 +85,7 @@ class SpoolFile:
         except BlockingIOError:
             os.close(handle)
             return None
+        written_at = os.fstat(handle).st_mtime_ns // 1000
         content = path.read_bytes()
         if len(content) >= HEAD.size and HEAD.unpack_from(content) != (MAGIC, partitions):
             _log.error("%s is of a stream with another number of partitions: it stays where it is", path)
@@ -93,7 +95,7 @@ class SpoolFile:
         if size < len(content):
             _log.warning("%s: the last %d bytes are torn, and were never acknowledged", path, len(content) - size)
             os.ftruncate(handle, size)
-        return cls(path, handle, size)
+        return cls(path, handle, size, written_at)
 
     @staticmethod
     def look(path: Path) -> list[bytes]:
@@ -126,6 +128,34 @@ class SpoolFile:
                 return [record for record, _ in records], self.position + records[-1][1]
             most *= 2  # one record alone is larger
         return [], self.position
+
+    def without(self, is_gone: Callable[[bytes], bool]) -> tuple[SpoolFile, int]:
+        """The file without some events, and how many those were: another one, whole on the disk before this one goes.
+
+        Raises:
+            OSError: the disk does not take it; this one is as it was.
+        """
+        content = os.pread(self._handle, self.size - self.position, self.position)
+        records = [record for record, _ in _records(content)]
+        kept = [record for record in records if not is_gone(record[1])]
+        if len(kept) == len(records):
+            return self, 0
+        path = self.path.with_name(f"{self.path.stem}a{SUFFIX}")  # the next in order, also for who finds it here
+        aside = path.with_suffix(ASIDE)  # nobody adopts it before it is whole
+        handle = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        data = os.pread(self._handle, HEAD.size, 0) + b"".join(map(_packed, kept))
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            _write(handle, data, 0)
+            aside.rename(path)
+            _sync(path.parent)
+        except OSError:
+            aside.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            os.close(handle)
+            raise
+        self.remove()
+        return SpoolFile(path, handle, len(data), self.written_at), len(records) - len(kept)
 
     def remove(self) -> None:
         """The stream has it all."""
@@ -187,13 +217,35 @@ class Spool:
         while self._writing is not None:
             await asyncio.shield(self._writing)
 
-    async def adopt(self) -> None:
-        """Take over what processes left that are no more."""
+    async def adopt(self, was_before: Callable[[bytes, int], bool] = lambda raw, written_at: False) -> None:
+        """Take over what processes left that are no more.
+
+        Args:
+            was_before: whether an event, of a file that was written to at some time at last, is not to be taken over.
+
+        Raises:
+            OSError: the disk does not take it without those.
+        """
         mine = {file.path for file in self._files}
+        await asyncio.to_thread(_tidy, self._folder)
         for path in await asyncio.to_thread(lambda: sorted(self._folder.glob(f"*{SUFFIX}"))):
-            file = None if path in mine else await asyncio.to_thread(SpoolFile.adopt, path, self._partitions)
-            if file is not None:
+            found = None if path in mine else await asyncio.to_thread(SpoolFile.adopt, path, self._partitions)
+            if found is not None:
+                file, _ = await asyncio.to_thread(found.without, partial(_was_before, was_before, found.written_at))
                 self._files = sorted((*self._files, file), key=lambda each: each.path.name)
+
+    async def without(self, is_gone: Callable[[bytes], bool]) -> int:
+        """Take some events out of all files of this process, while nothing is written; how many those were.
+
+        Raises:
+            OSError: the disk does not take the files without them.
+        """
+        gone = 0
+        self._current = None
+        for place, file in enumerate(self._files):
+            self._files[place], number = await asyncio.to_thread(file.without, is_gone)
+            gone += number
+        return gone
 
     def oldest(self) -> SpoolFile | None:
         """The file to be read now."""
@@ -274,6 +326,26 @@ def _write(handle: int, data: bytes, place: int) -> None:
         written = os.pwrite(handle, view, place)
         view, place = view[written:], place + written
     os.fsync(handle)
+
+
+def _was_before(was_before: Callable[[bytes, int], bool], written_at: int, raw: bytes) -> bool:
+    return was_before(raw, written_at)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a process left aside that was killed: its events are in the file that it was to replace."""
+    for path in folder.glob(f"*{ASIDE}"):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _size_of(folder: Path) -> int:

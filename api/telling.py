@@ -8,16 +8,19 @@ then, or is still in it when the process ends, is lost, and counted as lost.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
+import redis
 
+from api.forgetting import owner_of
 from api.metrics import TOLD
-from api.publish import UNAVAILABLE
+from api.publish import UNAVAILABLE, at_once
 from dataflows.connectors import Publisher
 from dataflows.events import BACKSLASH, MAX_EVENT_BYTES, Event, parse, partition_of, to_micros
 
@@ -47,10 +50,14 @@ class Telling:
     Args:
         publisher: the stream.
         most: events that may wait.
+        ready: awaited before events that waited are published.
     """
 
-    def __init__(self, publisher: Publisher, most: int = MOST_QUEUED) -> None:
-        self._publisher, self._most = publisher, most
+    def __init__(
+        self, publisher: Publisher, most: int = MOST_QUEUED, ready: Callable[[], Awaitable[None]] = at_once
+    ) -> None:
+        self._publisher, self._most, self._ready = publisher, most, ready
+        self._one_at_a_time = asyncio.Lock()
         self._queue: deque[_Told] = deque()
         self._sending: asyncio.Task[None] | None = None
         self._failing = False
@@ -76,6 +83,14 @@ class Telling:
         if self._queue and self._sending is None:
             self._sending = asyncio.create_task(self._send())
 
+    async def forget(self, is_gone: Callable[[str], bool]) -> int:
+        """Take out what waits of some users; how much that was."""
+        async with self._one_at_a_time:
+            kept = [each for each in self._queue if not is_gone(owner_of(each.raw))]
+            gone = len(self._queue) - len(kept)
+            self._queue = deque(kept)
+        return gone
+
     async def room(self) -> None:
         """Returns once the queue is at most half full, or the stream takes nothing: for who tells very much at once."""
         while len(self._queue) > self._most // 2 and not self._failing:
@@ -95,9 +110,10 @@ class Telling:
         pause = FIRST_PAUSE
         try:
             while self._queue:
-                some = list(islice(self._queue, AT_ONCE))
                 try:
-                    await self._publisher.publish([(each.partition, each.raw) for each in some])
+                    with contextlib.suppress(redis.RedisError):  # then nobody could be erased either
+                        await self._ready()
+                    await self._publish()
                 except UNAVAILABLE as error:
                     if not self._failing:  # once an outage
                         _log.warning("what was served and opened is not told, the stream takes nothing: %s", error)
@@ -106,11 +122,17 @@ class Telling:
                     pause = min(MOST_PAUSE, 2 * pause)
                     continue
                 self._failing, pause = False, FIRST_PAUSE
-                for each in some:
-                    self._queue.popleft()
-                    TOLD.labels(each.type, "published").inc()
         finally:
             self._sending = None
+
+    async def _publish(self) -> None:
+        async with self._one_at_a_time:
+            some = list(islice(self._queue, AT_ONCE))
+            if some:
+                await self._publisher.publish([(each.partition, each.raw) for each in some])
+            for each in some:
+                self._queue.popleft()
+                TOLD.labels(each.type, "published").inc()
 
 
 def _is_plain(event: Event, raw: bytes) -> bool:

@@ -236,13 +236,19 @@ class TestMails:
         stock(own_server)
         asyncio.run(story())
 
-    def test_an_emptied_redis_decides_anew(self, server: RedisServer) -> None:
+    def test_an_emptied_redis_is_given_again_what_a_process_remembers_and_decides_the_rest_anew(
+        self, server: RedisServer
+    ) -> None:
         async def story() -> None:
-            async with open_shop(server, patient=True) as shop:
-                assert (await shop.mail("u1", send_id="s1")).first == ["p01"]
+            async with open_shop(server, patient=True) as shop, open_shop(server, patient=True) as other:
+                for send in ("s1", "s2"):
+                    assert (await shop.mail("u1", send_id=send)).first == ["p01"]
                 server.client.flushall()
                 stock_other(server)
-                assert (await shop.mail("u1", send_id="s1")).first == ["p09"]
+                assert (await other.mail("u1", send_id="s2")).first == ["p09"]
+                assert (await shop.mail("u1", send_id="s1")).first == ["p01"]
+                assert (await other.mail("u1", send_id="s1")).first == ["p01"]
+                assert (await shop.mail("u1", send_id="s2")).first == ["p09"], "the first that decides again"
 
         stock(server)
         asyncio.run(story())

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import redis
 
+from api import erasure, erasure_jobs
+from api.answer import Answer, Block, Item
+from api.spool import Spool as SpoolOfEvents
 from dataflows.connectors.lake_events import Arrived, to_table
 from dataflows.connectors.lake_files import EVENTS, date_of, open_lake
 from dataflows.events import Event
@@ -161,6 +166,151 @@ def test_a_no_outlives_an_erasure_and_is_all_that_is_shown(server: RedisServer) 
     run(server, story)
 
 
+def test_what_waits_in_other_processes_goes_too(server: RedisServer, tmp_path: Path) -> None:
+    """One process holds events on its disk, in its queue and what a mail showed; the other one is told to erase."""
+
+    async def story(one: Service) -> None:
+        async with service(server, INLAY_SPOOL=str(tmp_path / "other")) as other:
+            for api in (one, other):
+                await post(api, event(1, "add_to_cart", user_id=ANNA, item_id="p2", price=3.0))
+            decisions, telling = other.app.state.decisions, other.app.state.telling
+            spooled, stream = other.app.state.publisher, other.app.state.publisher._inner
+            away = stream.publish
+            stream.publish = refused
+            held = [event(2, "purchase", user_id=ANNA, item_id="p3", price=9.0), event(3, "view", user_id=BORIS)]
+            held[1]["item_id"] = "p4"
+            await post(other, *held)
+            assert holds_on_disk(tmp_path / "other", ANNA)
+            telling.tell([msgspec.convert(event(4, "email_open", user_id=ANNA), Event)])
+            await decisions.keep([an_answer(ANNA, "s1")], 1_700_000_000)
+            assert decisions.remembered(ANNA, "s1", "weekly") is not None
+            report = (await one.call("DELETE", f"/v1/users/{ANNA}")).json()
+            assert report["state"] == "done", report
+            erased = report["erased"]
+            assert (erased["spool"] + erased["waiting"], erased["remembered"]) == (2, 1), report
+            assert decisions.remembered(ANNA, "s1", "weekly") is None
+            assert not holds_on_disk(tmp_path / "other", ANNA)
+            assert holds_on_disk(tmp_path / "other", BORIS)
+            stream.publish = away
+
+            async def is_drained() -> bool:
+                return spooled._spool.is_empty and telling.queued == 0
+
+            await until(is_drained)
+            assert holding(server, ANNA) == set()
+
+            async def is_there() -> bool:
+                return (await known(one, BORIS)).get("user_items", {}).get("recent_items") == ["p4"]
+
+            await until(is_there)
+
+    run(server, story)
+
+
+def test_what_a_process_left_on_its_disk_that_was_away_meanwhile_goes_when_it_is_found(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    async def leave() -> None:
+        spool = SpoolOfEvents(tmp_path / "spool", 10_000_000, 8)
+        told = [event(2, "purchase", user_id=ANNA, item_id="p3", price=9.0), event(3, "view", user_id=BORIS)]
+        await spool.append([(0, msgspec.json.encode({**each, "item_id": "p4"})) for each in told])
+        await spool.close()
+
+    async def story(api: Service) -> None:
+        await post(api, event(1, "add_to_cart", user_id=ANNA, item_id="p2", price=3.0))
+        await leave()
+        assert (await api.call("DELETE", f"/v1/users/{ANNA}")).json()["state"] == "done"
+        async with service(server, INLAY_SPOOL=str(tmp_path / "spool")) as other:
+
+            async def is_drained() -> bool:
+                return not list((tmp_path / "spool").iterdir()) and other.app.state.publisher._spool.is_empty
+
+            await until(is_drained)
+        assert holding(server, ANNA) == set()
+        assert "user_items" not in await known(api, ANNA)
+        assert holding(server, BORIS)
+
+    run(server, story)
+
+
+@pytest.mark.parametrize("at", ["the start", "the flows", "the places"])
+def test_one_that_is_cut_off_is_gone_on_with_by_another_process(
+    server: RedisServer, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed: nothing of it is given back, not even its turn."""
+    monkeypatch.setattr(erasure_jobs, "LEASE_SECONDS", 1)
+    monkeypatch.setattr(erasure, "RESUME_EVERY", 0.1)
+
+    async def story(one: Service) -> None:
+        await post(
+            one,
+            event(1, "identify", user_id=ANNA, anonymous_id=DEVICE),
+            event(2, "add_to_cart", user_id=ANNA, item_id="p2", price=3.0),
+        )
+        server.client.zadd(f"inlay:served:{ANNA}", {"s1\np1": 1})
+
+        async def is_whole() -> bool:
+            return "user_items" in await known(one, ANNA)
+
+        await until(is_whole)
+        eraser = one.app.state.eraser
+        reached = asyncio.Event()
+
+        async def stuck(*_: Any) -> Any:
+            reached.set()
+            await asyncio.sleep(3600)
+
+        cut = {
+            "the start": (eraser.jobs, "mine", contextlib.asynccontextmanager(_never)),
+            "the flows": (eraser._publisher, "publish", stuck), "the places": (eraser._places[2], "erase", stuck),
+        }[at]  # fmt: skip
+        with monkeypatch.context() as patch:
+            patch.setattr(*cut)
+            report, task = await eraser.start(ANNA)
+            if at != "the start":
+                await asyncio.wait_for(reached.wait(), 30)
+        for each in asyncio.all_tasks():
+            if each is task or "_renew" in repr(each.get_coro()) or "keep_resuming" in repr(each.get_coro()):
+                monkeypatch.setattr(eraser.jobs, "_give_back", nothing)
+                each.cancel()
+        async with service(server) as other:
+
+            async def is_done() -> bool:
+                read = await other.call("GET", f"/v1/erasures/{report.erasure}")
+                return bool(read.json()["state"] == "done")
+
+            await until(is_done)
+            end = (await other.call("GET", f"/v1/erasures/{report.erasure}")).json()
+        assert end["tries"] == (1 if at == "the start" else 2)
+        assert (end["ids"], end["erased"]["served"], set(end["left"].values())) == (2, 1, {0})
+        assert end["erased"]["features"] >= 1
+        assert holding(server, ANNA, DEVICE) == set()
+
+    run(server, story)
+
+
+async def refused(*_: Any) -> None:
+    raise redis.ConnectionError("the stream is away")
+
+
+async def nothing(*_: Any, **__: Any) -> None: ...
+
+
+async def _never(*_: Any) -> AsyncIterator[bool]:
+    yield False
+
+
+def holds_on_disk(folder: Path, user: str) -> bool:
+    return any(user.encode() in path.read_bytes() for path in folder.iterdir())
+
+
+def an_answer(user: str, send: str) -> Answer:
+    block = Block(
+        "trending", "", "popular", (Item("p1", "Thing", None, None, 1.0, None, "EUR", 1, None),), "grid", None
+    )
+    return Answer("weekly", user, send, "2026-01-01T00:00:00Z", None, (block,), "en", ())
+
+
 def test_while_the_flows_stand_still_the_answer_says_that_something_is_left(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,7 +323,9 @@ def test_while_the_flows_stand_still_the_answer_says_that_something_is_left(
             report = (await api.call("DELETE", f"/v1/users/{ANNA}")).json()
             assert report["state"] == "left", str(report)
             assert report["left"]["features"] == 1
-            assert "call again" in report["notes"][-1]
+            assert "did not answer within" in report["notes"][-2]
+            assert "tried again in 1 minutes" in report["notes"][-1]
+            assert server.client.hexists("inlay:erasing", report["erasure"])
             assert (await api.call("DELETE", "/v1/users/" + "x" * 201)).status_code == 422
             assert (await api.call("GET", "/v1/erasures/none")).status_code == 404
 

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/privacy.md").read_text()
 NOBODYS = {
     "audit", "lease", "fence", "offsets", "outcomes", "stream", "caught_up", "bridge", "keys", "oauth", "demo",
+    "processes",
 }  # fmt: skip
 """Places that hold nothing of anybody: positions, leases, accounts, keys."""
 
