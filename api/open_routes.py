@@ -12,6 +12,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from api.links import slots_of, snippet
 from api.metrics import CLICKS, PICTURES
@@ -32,7 +33,14 @@ NOWHERE: Final = (
     "padding:0 1em'><h1 style='font-size:1.4em'>This link leads nowhere</h1>"
     "<p>It is too old, or was not copied whole. What you are looking for is surely still in the shop.</p>"
 )
+UNKEPT: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+class _Anything(PathConvertor):
+    """The rest of a path, where Starlette's own stops at the end of a line."""
+
+    regex = r"[\s\S]*"
 
 
 class Readers(BaseModel):
@@ -44,6 +52,7 @@ class Readers(BaseModel):
 
 def public_routes(opening: OpenTime) -> APIRouter:
     """What mail programs ask for; their addresses are the proof."""
+    register_url_convertor("anything", _Anything())
     router = APIRouter(prefix="/v1", tags=["open-time"])
 
     @router.get("/open/{token}/{block}/{slot}.png", response_class=Response)
@@ -53,8 +62,8 @@ def public_routes(opening: OpenTime) -> APIRouter:
         png = await opening.picture(opening.opens(token, send_id), block, slot, _visit(request))
         return Response(png, headers=FRESH, media_type="image/png")
 
-    @router.get("/open/{rest:path}", include_in_schema=False)
-    @router.head("/open/{rest:path}", include_in_schema=False)
+    @router.get("/open/{rest:anything}", include_in_schema=False)
+    @router.head("/open/{rest:anything}", include_in_schema=False)
     async def no_picture(rest: str) -> Response:
         """Whatever else is asked for there is a picture too: proxies keep an error for days."""
         PICTURES.labels("fallback").inc()
@@ -64,12 +73,16 @@ def public_routes(opening: OpenTime) -> APIRouter:
     @router.head("/click/{token}/{block}/{slot}", include_in_schema=False)
     async def click(request: Request, token: str, block: str, slot: str, send_id: str = "") -> Response:
         """To what the picture of the slot shows. Never where an address says, and nowhere without a token of ours."""
-        fresh = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
         if (whose := opening.opens(token, send_id)) is None:
-            CLICKS.labels("nowhere").inc()
-            return Response(NOWHERE, HTTPStatus.NOT_FOUND, headers=fresh, media_type="text/html")
+            return _nowhere()
         link = await opening.click(whose, block, slot, _visit(request))
-        return Response(status_code=HTTPStatus.FOUND, headers={"Location": link, **fresh})
+        return Response(status_code=HTTPStatus.FOUND, headers={"Location": link, **UNKEPT})
+
+    @router.get("/click/{rest:anything}", include_in_schema=False)
+    @router.head("/click/{rest:anything}", include_in_schema=False)
+    async def no_click(rest: str) -> Response:
+        """Whatever else is clicked is answered by a page too: a person reads it."""
+        return _nowhere()
 
     return router
 
@@ -139,6 +152,11 @@ def link_routes(server: BlockServer, seals: Seals, base: str, days: int) -> APIR
         return StreamingResponse(lines(), media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
 
     return router
+
+
+def _nowhere() -> Response:
+    CLICKS.labels("nowhere").inc()
+    return Response(NOWHERE, HTTPStatus.NOT_FOUND, headers=UNKEPT, media_type="text/html")
 
 
 def _visit(request: Request) -> Visit:

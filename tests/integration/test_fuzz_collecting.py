@@ -50,12 +50,12 @@ FORGED: Final = 20
 class Service:
     """The service as it ships, in this process, at a Redis; and what should be there, by the answers alone."""
 
-    def __init__(self, server: RedisServer, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, server: RedisServer, loop: asyncio.AbstractEventLoop, **more: str) -> None:
         self._server, self._loop = server, loop
         told = {
             "INLAY_API_KEYS": KEY, "INLAY_REDIS_URL": server.url, "INLAY_WEBHOOKS": ",".join(setting()),
             "INLAY_STREAM_URL": f"{server.url}?stream=events&partitions={PARTITIONS}", "INLAY_DEAD_LETTERS_BYTES": "0",
-            "INLAY_DEAD_LETTERS_KEEP": "10000000",
+            "INLAY_DEAD_LETTERS_KEEP": "10000000", **more,
         }  # fmt: skip
         self.app = create(api_settings(told), partial(Hooks, clock=lambda: NOW * SECOND, fetch=_fetch))
         self._client = httpx.AsyncClient(
