@@ -41,7 +41,7 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     var = Path(os.environ.get("INLAY_VAR") or ROOT / "var")
     var.mkdir(parents=True, exist_ok=True)
-    keys = os.environ.get("INLAY_API_KEYS") or _api_key(var / "api_key")
+    keys = os.environ.get("INLAY_API_KEYS") or _secret(var / "api_key", "demo_")
     lake = os.environ.get("INLAY_LAKE_URL") or str(var / "lake")
     environ = {**os.environ, "INLAY_DEMO": "1", "INLAY_API_KEYS": keys, "INLAY_LAKE_URL": lake}
     environ.setdefault("INLAY_SNAPSHOT", str(var / "snapshot"))
@@ -52,6 +52,7 @@ def main() -> int:
     processes = None
     try:
         settings = read_settings(environ)
+        _let_links_lead(environ, settings, var)
         check_port(settings["host"], settings["port"])
         lock = lock_folder(var)
         processes = Processes(var / "log", environ)
@@ -172,11 +173,22 @@ def _registry_is_old() -> bool:
     return not registry.exists() or registry.stat().st_mtime < declared.stat().st_mtime
 
 
-def _api_key(path: Path) -> str:
-    """The demo's own key, made once and kept."""
+def _let_links_lead(environ: dict[str, str], settings: dict[str, Any], var: Path) -> None:
+    """Let mails have pictures and links: with a key of the demo's own, to where the demo is, unless it is said."""
+    url = _public_url(settings)
+    own = {
+        "INLAY_LINK_KEYS": f"demo={_secret(var / 'link_key', '')}", "INLAY_PUBLIC_URL": url,
+        "INLAY_HOME_URL": f"{url}/demo",
+    }  # fmt: skip
+    for name, value in own.items():
+        environ[name] = environ.get(name) or value
+
+
+def _secret(path: Path, prefix: str) -> str:
+    """A secret of the demo's own, made once and kept."""
     if not path.exists():
         path.touch(mode=0o600)
-        path.write_text(f"demo_{secrets.token_urlsafe(24)}\n")
+        path.write_text(f"{prefix}{secrets.token_urlsafe(24)}\n")
     return path.read_text().strip()
 
 

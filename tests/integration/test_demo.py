@@ -121,6 +121,24 @@ def test_a_simulated_shopper_has_a_mail_with_pictures_that_exist(demo: Demo) -> 
         assert all(item["image_url"] in page for item in shown)
 
 
+def test_its_mails_have_pictures_and_links_that_lead_into_the_shop(demo: Demo, folder: Path) -> None:
+    """As a mail program follows them, without a key; the demo's own secret is kept, and is nobody else's to read."""
+    with httpx.Client(base_url=demo.url) as api:
+        said = {"user_id": "sim-0001", "send_id": "open-1"}
+        slots = api.get("/v1/open-links/weekly", params=said, headers=demo.headers).json()["slots"]
+        mail = api.get("/v1/blocks/weekly", params=said, headers=demo.headers).json()
+        first, item = slots[0], mail["blocks"][0]["items"][0]
+        assert (first["block"], first["slot"]) == (mail["blocks"][0]["block"], 1)
+        picture = api.get(first["open_url"])
+        assert (picture.status_code, picture.headers["content-type"]) == (200, "image/png")
+        assert 2_000 < len(picture.content) <= 60_000
+        click = api.get(first["click_url"])
+        assert (click.status_code, click.headers["location"]) == (302, item["url"])
+        page = api.get("/v1/open-links/weekly", params={**said, "format": "html"}, headers=demo.headers).text
+        assert page.count("<img ") == len(slots) == 12
+    assert (folder / "link_key").stat().st_mode & 0o077 == 0
+
+
 def test_what_happened_is_kept_in_the_lake(demo: Demo, folder: Path) -> None:
     give_up_at = time.monotonic() + 60
     while not all(list((folder / "lake" / name).rglob("*.parquet")) for name in ("events", "features/entity=user")):
