@@ -87,11 +87,12 @@ class Drift(NamedTuple):
     before: Sequence[float] | Mapping[str, float] = ()
 
 
-def hours_wanted(hour: int) -> list[int]:
-    """The hours that may be compared with `hour` (epoch seconds)."""
-    weeks = [hour - back * WEEK for back in range(1, WEEKS_BACK + 1)]
-    days = [hour - back * DAY for back in range(1, DAYS_BACK + 1)]
-    return sorted({*weeks, *days})
+def hours_wanted(hour: int, first: int) -> list[int]:
+    """The hours that `hour` is compared with, of a history that begins with `first` (epoch seconds)."""
+    weeks = [back for number in range(WEEKS_BACK, 0, -1) if (back := hour - number * WEEK) >= first]
+    if len(weeks) >= LEAST_WEEKS:
+        return weeks
+    return [back for number in range(DAYS_BACK, 0, -1) if (back := hour - number * DAY) >= first]
 
 
 def usual_of(hour: int, profiles: Mapping[int, Profile]) -> Usual | None:
@@ -104,10 +105,16 @@ def usual_of(hour: int, profiles: Mapping[int, Profile]) -> Usual | None:
     return _usual(f"{moment:%H:%M}", days, profiles) if len(days) >= LEAST_DAYS else None
 
 
-def drifts(profile: Profile, usual: Usual) -> list[Drift]:
+def drifts(profile: Profile, usual: Usual, rates_are_watched: bool = False) -> list[Drift]:
     """What of an hour is not as usual, the worst first.
 
-    A subject whose volume is not as usual is told for that alone: its columns follow.
+    A subject whose volume is not as usual is told for that alone: its columns follow. Of events it is told how often
+    they come a person, if that is what makes the volume.
+
+    Args:
+        profile: of the hour.
+        usual: what it is compared with.
+        rates_are_watched: how many people there are is told elsewhere (`expectations.anomalies`), and not here.
     """
     found: list[Drift] = []
     for subject in sorted({*profile, *(name for each in usual.profiles for name in each)}):
@@ -116,8 +123,17 @@ def drifts(profile: Profile, usual: Usual) -> list[Drift]:
             hour: each.get(subject, Subject(0, 0, {}))
             for hour, each in zip(usual.hours, usual.profiles, strict=True)
         }  # fmt: skip
-        volume = [*_volume(subject, now, before, usual.words)]
-        found += volume or [*_repeats(subject, now, before), *_columns(subject, now, before)]
+        is_rate = rates_are_watched and subject.startswith("events/")
+        people = {hour: _people(there) for hour, there in before.items()}
+        is_crowd = any(_volume(subject, _people(now), people, usual.words))
+        volume = [] if is_rate else [*_volume(subject, now, before, usual.words)]
+        repeats = [*_repeats(subject, now, before)]
+        if repeats and repeats[0].seen > np.median([*repeats[0].usual.values()]):
+            found += [*repeats, *(volume if is_crowd else _columns(subject, now, before))]
+        elif is_crowd if is_rate else volume:
+            found += volume
+        else:
+            found += [*repeats, *_columns(subject, now, before)]
     return sorted(found, key=lambda each: -each.score)
 
 
@@ -164,6 +180,10 @@ def _volume(subject: str, now: Subject, before: Mapping[int, Subject], words: st
         if not now.rows:
             said = f"no {subject_in_words(subject)} in this hour, where {middle:,.0f} are usual for {words}"
         yield Drift("volume", subject, "", _sentence(said), now.rows, rows, score)
+
+
+def _people(of: Subject) -> Subject:
+    return of._replace(rows=of.people)
 
 
 def _repeats(subject: str, now: Subject, before: Mapping[int, Subject]) -> Iterator[Drift]:

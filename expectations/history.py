@@ -42,15 +42,17 @@ class History:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def write(self, hour: int, folder: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Write what an hour looked like, in the place of what was said before of the same folder of the lake."""
+    def write(self, hour: int, told: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
+        """Write what an hour looked like, by folder of the lake, in the place of what was said before of the same ones."""
         path = self._path(hour)
-        table = to_table(rows)
+        table = to_table(row for rows in told.values() for row in rows)
         if path.exists():
             kept = pq.read_table(path, schema=SCHEMA, partitioning=None)
-            named = pc.starts_with(kept["subject"], "events/")
-            of_folder = named if folder == EVENTS else pc.is_in(kept["subject"], pc.unique(table["subject"]))
-            table = pa.concat_tables([kept.filter(pc.invert(of_folder)), table])
+            of_events = pc.starts_with(kept["subject"], f"{EVENTS}/")
+            anew = pc.is_in(kept["subject"], pc.unique(table["subject"]))
+            if EVENTS in told:
+                anew = pc.or_(anew, of_events)
+            table = pa.concat_tables([kept.filter(pc.invert(anew)), table])
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
         write_whole(path, sink.getvalue().to_pybytes())
@@ -106,41 +108,46 @@ def bring_up_to_date(
 ) -> list[int]:
     """Profile the hours of which the lake has files that were not looked at; the hours.
 
-    Of a day's new files it is asked which hours they hold, and of those hours all is read that the day has. Killed at
-    any moment and started again it goes on.
+    Of a day's new files it is asked which hours they hold, and of those hours all is read that the day has. An hour is
+    written once, with all folders in it. Killed at any moment and started again it goes on.
 
     Args:
         history: of the profiles.
         lake: whose.
         entities: by the name of an entity its key, and the columns of each view.
         since: hours before that (epoch seconds) are left alone.
-        said: told each folder of a day that is done.
+        said: told each day that is done, as its date.
     """
     seen = history.seen()
     done: set[int] = set()
+    days: dict[str, dict[str, list[str]]] = {}
     for folder in (EVENTS, *(f"features/entity={entity}" for entity in entities)):
-        stamp = "received_at" if folder == EVENTS else "event_timestamp"
-        days: dict[str, list[str]] = {}
         for file in lake.files(folder):
-            days.setdefault(file.path.rpartition("/")[0], []).append(file.path)
-        for day, paths in sorted(days.items()):
-            if _date(day) + DAY <= since or not (new := sorted(set(paths) - set(seen.get(day, ())))):
+            day = file.path.rpartition("/")[0]
+            if _date(day) + DAY > since:
+                days.setdefault(day.rpartition("date=")[2], {}).setdefault(day, []).append(file.path)
+    for date, folders in sorted(days.items()):
+        told: dict[int, dict[str, list[dict[str, Any]]]] = {}
+        looked_at = {}
+        for day, paths in folders.items():
+            folder = day.partition("/date=")[0]
+            if not (new := sorted(set(paths) - set(seen.get(day, ())))):
                 continue
             try:
-                rows, fresh = (
-                    ds.dataset(each, filesystem=lake.storage.filesystem, format="parquet") for each in (paths, new)
-                )
-                if hours := [hour for hour in _hours(fresh, stamp) if hour >= since]:
-                    for hour, profile in _profiles(rows, folder, hours, entities).items():
-                        history.write(hour, folder, profile)
-                        done.add(hour)
-                    said(day)
+                for hour, rows in _of_day(lake, folder, paths, new, since, entities).items():
+                    told.setdefault(hour, {})[folder] = rows
             except (OSError, duckdb.Error):
                 if {file.path for file in lake.files(folder)} >= set(paths):
                     raise
                 continue  # files were made one meanwhile: the next time
-            seen[day] = paths
+            looked_at[day] = paths
+        for hour, profiles in told.items():
+            history.write(hour, profiles)
+        if looked_at:
+            done |= told.keys()
+            seen |= looked_at
             history.note(seen)
+            said(date)
     history.note({day: paths for day, paths in seen.items() if _date(day) + DAY > since})
     return sorted(done)
 
@@ -156,9 +163,21 @@ def write_whole(path: Path, content: bytes) -> None:
     aside.rename(path)
 
 
-def _profiles(
-    rows: Any, folder: str, hours: Sequence[int], entities: Mapping[str, tuple[str, Mapping[str, Sequence[str]]]]
+def _of_day(
+    lake: Lake,
+    folder: str,
+    paths: Sequence[str],
+    new: Sequence[str],
+    since: int,
+    entities: Mapping[str, tuple[str, Mapping[str, Sequence[str]]]],
 ) -> dict[int, list[dict[str, Any]]]:
+    """The profiles of the hours that a day's new files have something of."""
+    rows, fresh = (ds.dataset(each, filesystem=lake.storage.filesystem, format="parquet") for each in (paths, new))
+    hours = [
+        hour for hour in _hours(fresh, "received_at" if folder == EVENTS else "event_timestamp") if hour >= since
+    ]
+    if not hours:
+        return {}
     if folder == EVENTS:
         found = of_events(rows, hours)
     else:

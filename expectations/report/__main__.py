@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from dataflows.connectors.letters import open_letters
 from dataflows.connectors.quarantine import Quarantine
 from dataflows.connectors.redis_streams import connect
 from dataflows.settings import SettingError, read_settings
+from expectations.drift import DAY
 from expectations.report.offenders import Offenders, worst
 from expectations.report.site import NO_LAKE, Site
 from feature_repo.layout import LAYOUTS
@@ -31,15 +32,16 @@ from feature_repo.layout import LAYOUTS
 _log = logging.getLogger("expectations.report")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = time.time) -> int:
+    """Run the command, at what `clock` says (epoch seconds); the exit code."""
     argparse.ArgumentParser(prog="python -m expectations.report", description=__doc__).parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    now = int(clock())
     try:
         settings = read_settings(os.environ)
         lake = open_lake(settings["lake_url"]) if settings["lake_url"] else None
         site = Site(Path(settings["report"]), entities(), settings["report_age"])
-        line, fine = site.write(lake, _offenders(settings), int(time.time()))
+        line, fine = site.write(lake, _offenders(settings, now - DAY), now)
     except (SettingError, LakeError, OSError) as error:
         print(f"report: {error}", file=sys.stderr)  # noqa: T201  # a command speaks on its terminal
         return 2
@@ -61,12 +63,12 @@ def entities() -> dict[str, tuple[str, dict[str, list[str]]]]:
     return found
 
 
-def _offenders(settings: dict[str, Any]) -> Offenders | None:
+def _offenders(settings: dict[str, Any], since: int) -> Offenders | None:
     address, letters = open_letters(settings["dead_letters_url"], settings["dead_letters_keep"])
     try:
         held = Quarantine(settings["quarantine_keep"], settings["quarantine_age"], settings["quarantine_bytes"])
         found = [*letters.letters(connect(address)), *held.rows(connect(settings["redis_url"]))]
-        return worst(found, int(time.time()) - 86_400)
+        return worst(found, since)
     except redis.RedisError as error:
         _log.warning("what was held back is not known: %s", error)
         return None

@@ -65,15 +65,15 @@ def judge(history: History, before: int, after: int = 0) -> tuple[list[Alarm], l
     rates = Rates(history, first, last)
     found: list[Alarm] = []
     for hour in hours:
-        wanted = [each for each in (*hours_wanted(hour), hour) if each >= first]
+        wanted = [*hours_wanted(hour, first), hour]
         profiles: dict[int, Profile] = {each: {} for each in wanted}  # an hour without a file is one without a row
         profiles.update(to_profiles(history.read(wanted)))
         now = profiles.pop(hour)
         usual = usual_of(hour, profiles)
         found += rates.alarms(hour)
         if usual is not None:
-            told = [each for each in drifts(now, usual) if not (rates.season_known and _is_rate(each))]
-            found += [_of_drift(each, hour) for each in told]
+            # Once they know a season the rates speak of that: they know people from events, and sums from parts.
+            found += [_of_drift(each, hour) for each in drifts(now, usual, rates.season_known)]
     return found, [*hours]
 
 
@@ -234,11 +234,6 @@ def _of_drift(drift: Drift, hour: int) -> Alarm:
 
 def _plain(figures: Sequence[float] | Mapping[str, float]) -> dict[str, float] | list[float]:
     return {**figures} if isinstance(figures, Mapping) else [*figures]
-
-
-def _is_rate(drift: Drift) -> bool:
-    """Of rates the anomalies speak, once they know a season: they know people from events, and sums from parts."""
-    return drift.kind == "volume" and drift.subject.startswith("events/")
 
 
 def _is_part(subject: str, whole: str) -> bool:

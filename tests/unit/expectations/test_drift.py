@@ -105,7 +105,8 @@ def test_while_there_are_few_weeks_the_days_before_are_what_is_usual() -> None:
     assert usual.words == "14:00"
     assert usual_of(TUESDAY, {at: days[at] for at in [*days][:4]}) is None
     assert usual_of(TUESDAY, {}) is None
-    assert set(days) <= set(hours_wanted(TUESDAY))
+    assert set(days) <= set(hours_wanted(TUESDAY, min(days)))
+    assert hours_wanted(TUESDAY, TUESDAY - 3 * WEEK) == [TUESDAY - back * WEEK for back in (3, 2, 1)]
 
 
 def test_without_its_threshold_a_drift_would_not_be_told(monkeypatch: pytest.MonkeyPatch) -> None:

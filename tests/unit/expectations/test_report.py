@@ -161,7 +161,7 @@ def test_a_source_that_goes_silent_is_told_by_name_once_a_season_is_known(tmp_pa
             if people:
                 rows += [subject(hour, f"events/{source}/{kind}", people) for kind in ("view", "*")]
         rows += [subject(hour, f"events/*/{kind}", sum(each["people"] for each in rows[::2])) for kind in ("view", "*")]
-        history.write(hour, "events", rows)
+        history.write(hour, {"events": rows})
     found, hours = judge(history, LAST + HOUR, LAST - HOUR)
     assert hours == [LAST]
     assert [(alarm.kind, alarm.subject) for alarm in found] == [("silence", "events/sendgrid/view")]
