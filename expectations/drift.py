@@ -8,13 +8,14 @@ distribution functions (Kolmogorov and Smirnov), categories by the population st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from math import log, sqrt
 from typing import Final, NamedTuple
 
 import numpy as np
 
+from expectations.joining import joined
 from expectations.profiles import QUANTILES, Column, Profile, Subject
 
 HOUR: Final = 3600
@@ -42,26 +43,45 @@ class Threshold(NamedTuple):
 
 THRESHOLDS: Final[Mapping[str, Threshold]] = {
     "volume": Threshold(5, 0.5, 50),
-    "repeats": Threshold(6, 0.4, 50),
-    "nulls": Threshold(6, 0.05, 50),
-    "delay": Threshold(6, 2.0, 30),
-    "middle": Threshold(8, 0.3, 30),
-    "spread": Threshold(0.25, 0, 200),
-    "shares": Threshold(0.25, 0, 200),
+    "repeats": Threshold(3.5, 0.4, 30),
+    "nulls": Threshold(6, 0.05, 8),
+    "delay": Threshold(6, 2.0, 5),
+    "middle": Threshold(3.5, 0.2, 5),
+    "spread": Threshold(0.25, 0, 10),
+    "shares": Threshold(0.25, 0, 10),
 }
 """The one table of what is a drift, by kind."""
 LEAST_DELAY: Final = 60.0
 """Seconds by which events must be later than usual."""
+UNEVEN: Final = 1.2
+"""The standard deviation of events a person, as a share of their mean: most look at little, some at much."""
+FAR_LABEL: Final = 5
+"""Usual deviations by which a label's share must differ."""
+_SMALL: Final = 0.05
+"""The share from which on a label is looked at by itself."""
 _STEADY: Final = 0.05
 """A share of the median that always counts as usual deviation."""
 
 
+class Span(NamedTuple):
+    """Hours that are judged as one, after every how many of them, and in words."""
+
+    hours: int
+    every: int
+    words: str
+
+
+SPANS: Final = (Span(1, 1, ""), Span(24, 6, "over the last 24 hours "))
+"""An hour has too few people to say much, where a shop or a source is small."""
+
+
 class Usual(NamedTuple):
-    """The same hours of before: of which hours they are, in words, and what they looked like."""
+    """The same hours of before: of which hours they are, in words, and what they looked like; and of which span."""
 
     words: str
     hours: tuple[int, ...]
     profiles: tuple[Profile, ...]
+    span: Span = SPANS[0]
 
 
 class Drift(NamedTuple):
@@ -87,22 +107,41 @@ class Drift(NamedTuple):
     before: Sequence[float] | Mapping[str, float] = ()
 
 
-def hours_wanted(hour: int, first: int) -> list[int]:
-    """The hours that `hour` is compared with, of a history that begins with `first` (epoch seconds)."""
-    weeks = [back for number in range(WEEKS_BACK, 0, -1) if (back := hour - number * WEEK) >= first]
+def spans_at(hour: int) -> list[Span]:
+    """The spans that end with `hour` (epoch seconds) and are judged then."""
+    return [span for span in SPANS if (hour // HOUR + 1) % span.every == 0]
+
+
+def compared_with(hour: int, first: int, span: Span) -> list[int]:
+    """The hours with which the same span ends that this one is compared with, in a history that begins with `first`."""
+    begins = first + (span.hours - 1) * HOUR
+    weeks = [back for number in range(WEEKS_BACK, 0, -1) if (back := hour - number * WEEK) >= begins]
     if len(weeks) >= LEAST_WEEKS:
         return weeks
-    return [back for number in range(DAYS_BACK, 0, -1) if (back := hour - number * DAY) >= first]
+    days = [back for number in range(DAYS_BACK, 0, -1) if (back := hour - number * DAY) >= begins]
+    return days if len(days) >= LEAST_DAYS else []
 
 
-def usual_of(hour: int, profiles: Mapping[int, Profile]) -> Usual | None:
-    """What `hour` is compared with; nothing while there is too little history."""
+def hours_of(end: int, span: Span) -> list[int]:
+    """The hours of a span, the last one last."""
+    return [*range(end - (span.hours - 1) * HOUR, end + HOUR, HOUR)]
+
+
+def usual_of(hour: int, first: int, span: Span, profiles: Callable[[int], Profile]) -> Usual | None:
+    """What a span is compared with; nothing while there is too little history.
+
+    Args:
+        hour: its last.
+        first: the first hour of the history.
+        span: that is judged.
+        profiles: what an hour looked like.
+    """
+    ends = compared_with(hour, first, span)
+    if not ends:
+        return None
     moment = datetime.fromtimestamp(hour, timezone.utc)
-    weeks = [back for number in range(1, WEEKS_BACK + 1) if (back := hour - number * WEEK) in profiles]
-    if len(weeks) >= LEAST_WEEKS:
-        return _usual(f"{moment:%A}s {moment:%H:%M}", weeks, profiles)
-    days = [back for number in range(1, DAYS_BACK + 1) if (back := hour - number * DAY) in profiles]
-    return _usual(f"{moment:%H:%M}", days, profiles) if len(days) >= LEAST_DAYS else None
+    words = f"{moment:%A}s {moment:%H:%M}" if ends[-1] == hour - WEEK else f"{moment:%H:%M}"
+    return Usual(words, tuple(ends), tuple(joined([*map(profiles, hours_of(end, span))]) for end in ends), span)
 
 
 def drifts(profile: Profile, usual: Usual, rates_are_watched: bool = False) -> list[Drift]:
@@ -126,14 +165,16 @@ def drifts(profile: Profile, usual: Usual, rates_are_watched: bool = False) -> l
         is_rate = rates_are_watched and subject.startswith("events/")
         people = {hour: _people(there) for hour, there in before.items()}
         is_crowd = any(_volume(subject, _people(now), people, usual.words))
-        volume = [] if is_rate else [*_volume(subject, now, before, usual.words)]
+        volume = [] if is_rate or usual.span.hours > 1 else [*_volume(subject, now, before, usual.words)]
         repeats = [*_repeats(subject, now, before)]
         if repeats and repeats[0].seen > np.median([*repeats[0].usual.values()]):
             found += [*repeats, *(volume if is_crowd else _columns(subject, now, before))]
-        elif is_crowd if is_rate else volume:
+        elif is_crowd if is_rate or usual.span.hours > 1 else volume:
             found += volume
         else:
             found += [*repeats, *_columns(subject, now, before)]
+    if usual.span.words:
+        found = [each._replace(sentence=_sentence(usual.span.words + _lower(each.sentence))) for each in found]
     return sorted(found, key=lambda each: -each.score)
 
 
@@ -148,7 +189,8 @@ def psi(now: Mapping[str, float], before: Mapping[str, float], rows: int, rows_b
     for label in labels:
         here, there = max(now.get(label, 0.0), little), max(before.get(label, 0.0), little_before)
         total += (here - there) * log(here / there)
-    return total - (len(labels) - 1) * (1 / max(rows, 1) + 1 / max(rows_before, 1))
+    chance = 1 / max(rows, 1) + 1 / max(rows_before, 1)
+    return total - (len(labels) - 1 + 4 * sqrt(2 * (len(labels) - 1))) * chance
 
 
 def distance(now: Sequence[float], before: Sequence[float], rows: int, rows_before: int) -> float:
@@ -193,14 +235,16 @@ def _repeats(subject: str, now: Subject, before: Mapping[int, Subject]) -> Itera
     each = {hour: there.rows / there.people for hour, there in before.items() if there.people}
     middle, spread = _middle(each.values())
     seen = now.rows / now.people
-    if middle and (score := _score("repeats", seen, middle, spread, now.rows, now.rows)):
+    spread = max(spread, middle * UNEVEN / sqrt(now.people))
+    if middle and (score := _score("repeats", seen, middle, spread, now.people, now.people)):
         said = f"{subject_in_words(subject)} come {seen:.1f} times a person instead of {middle:.1f}"
         yield Drift("repeats", subject, "", _sentence(said), seen, each, score)
 
 
 def _columns(subject: str, now: Subject, before: Mapping[int, Subject]) -> Iterator[Drift]:
     for name, column in now.columns.items():
-        past = {hour: each.columns[name] for hour, each in before.items() if name in each.columns}
+        column = _counted(column, now)
+        past = {hour: _counted(each.columns[name], each) for hour, each in before.items() if name in each.columns}
         if len(past) < LEAST_WEEKS:
             continue
         of = f"the {name} of {subject_in_words(subject)}"
@@ -224,31 +268,56 @@ def _nulls(of: str, now: Column, past: Mapping[int, Column]) -> Iterator[Drift]:
 
 def _numbers(of: str, name: str, now: Column, past: Mapping[int, Column]) -> Iterator[Drift]:
     before = {hour: column for hour, column in past.items() if column.quantiles}
-    if not now.quantiles or not before:
-        return
-    filled = _filled(now)
-    kind, figure = ("delay", _late) if name == "delay" else ("middle", _middle_half)
-    each = {hour: figure(column) for hour, column in before.items()}
+    if now.quantiles and before:
+        yield from (_delay if name == "delay" else _values)(of, now, before)
+
+
+def _delay(of: str, now: Column, before: Mapping[int, Column]) -> Iterator[Drift]:
+    each = {hour: _late(column) for hour, column in before.items()}
     middle, spread = _middle(each.values())
-    seen = figure(now)
-    score = _score(kind, seen, middle, spread, filled, filled)
-    if kind == "delay":
-        if score and seen - middle >= LEAST_DELAY:
-            said = f"{of}: one in ten comes more than {_seconds(seen)} late, where {_seconds(middle)} are usual"
-            yield Drift(kind, "", "", _sentence(said), seen, each, score)
-        return
-    if score:
+    seen, filled = _late(now), _filled(now)
+    score = _score("delay", seen, middle, spread, filled, filled)
+    if score and seen - middle >= LEAST_DELAY:
+        said = f"{of}: one in ten comes more than {_seconds(seen)} late, where {_seconds(middle)} are usual"
+        yield Drift("delay", "", "", _sentence(said), seen, each, score)
+
+
+def _values(of: str, now: Column, before: Mapping[int, Column]) -> Iterator[Drift]:
+    """What numbers are like: the middle of them first, and where that is as usual their distribution."""
+    filled, typical = _filled(now), Column(now.rows, now.nulls, _mean(before.values()))
+    each = {hour: _middle_half(column) for hour, column in before.items()}
+    middle, _ = _middle(each.values())
+    seen = _middle_half(now)
+    if score := _shift(now, typical, before.values()) if abs(seen - middle) > _change("middle", middle) else 0.0:
         said = f"{of} is {seen:,.4g} instead of {middle:,.4g} (mean of the middle half)"
-        yield Drift(kind, "", "", _sentence(said), seen, each, score, now.quantiles, _mean(before.values()))
+        yield Drift("middle", "", "", _sentence(said), seen, each, score, now.quantiles, typical.quantiles)
         return
-    typical = _mean(before.values())
     rows_before = sum(map(_filled, before.values()))
-    own = [distance(column.quantiles, typical, _filled(column), rows_before) for column in before.values()]
-    gap = distance(now.quantiles, typical, filled, rows_before) - max(float(np.median(own)), 0.0)
+    own = [distance(column.quantiles, typical.quantiles, _filled(column), rows_before) for column in before.values()]
+    gap = distance(now.quantiles, typical.quantiles, filled, rows_before) - max(*own, 0.0)
     threshold = THRESHOLDS["spread"]
     if filled >= threshold.rows and gap >= threshold.far:
         said = f"{of} is spread otherwise than usual (distance {gap:.2f} of at most 1)"
-        yield Drift("spread", "", "", _sentence(said), gap, {}, gap / threshold.far, now.quantiles, typical)
+        yield Drift("spread", "", "", _sentence(said), gap, {}, gap / threshold.far, now.quantiles, typical.quantiles)
+
+
+def _shift(now: Column, typical: Column, before: Iterable[Column]) -> float:
+    """By how many times the middle of numbers is over the threshold; 0 if it is not.
+
+    Prices are skewed: of what is above zero, twice as much is as far as half as much.
+    """
+    if _filled(now) < THRESHOLDS["middle"].rows:
+        return 0.0
+    skewed = min(now.quantiles[0], typical.quantiles[0]) > 0
+    now, typical, *past = (_logs(column) if skewed else column for column in (now, typical, *before))
+    middle, spread = _middle(map(_middle_half, past))
+    least = _STEADY * (1.0 if skewed else abs(middle))
+    far = abs(_middle_half(now) - middle) / max(spread, _error(now), _error(typical), least, 1e-9)
+    return far / THRESHOLDS["middle"].far if far >= THRESHOLDS["middle"].far else 0.0
+
+
+def _change(kind: str, middle: float) -> float:
+    return THRESHOLDS[kind].change * abs(middle)
 
 
 def _shares(of: str, now: Column, past: Mapping[int, Column]) -> Iterator[Drift]:
@@ -261,17 +330,32 @@ def _shares(of: str, now: Column, past: Mapping[int, Column]) -> Iterator[Drift]
     }
     total = sum(typical.values()) or 1.0
     typical = {label: share / total for label, share in typical.items() if share}
+    told = {
+        label for label in {*now.shares, *typical} if max(now.shares.get(label, 0), typical.get(label, 0)) >= _SMALL
+    }
+    seen, usual = _few(now.shares, told), _few(typical, told)
     filled, rows_before = _filled(now), sum(map(_filled, before.values()))
-    own = [psi(column.shares, typical, _filled(column), rows_before) for column in before.values()]
-    index = psi(now.shares, typical, filled, rows_before) - max(float(np.median(own)), 0.0)
+    own = [psi(_few(column.shares, told), usual, _filled(column), rows_before) for column in before.values()]
+    index = psi(seen, usual, filled, rows_before) - max(float(max(own)), 0.0)
     threshold = THRESHOLDS["shares"]
-    if filled >= threshold.rows and index >= threshold.far:
+    if told and filled >= threshold.rows and index >= threshold.far:
         moved = max(
-            sorted({*now.shares, *typical}),  # of two that traded places, the one that is gone
+            sorted(told),  # of two that traded places, the one that is gone
             key=lambda label: (abs(round(now.shares.get(label, 0) - typical.get(label, 0), 6)), typical.get(label, 0)),
         )
+        each = [column.shares.get(moved, 0.0) for column in before.values()]
+        middle, spread = _middle(each)
+        chance = sqrt(max(middle * (1 - middle), 0.01) / filled)
+        if abs(now.shares.get(moved, 0.0) - middle) < FAR_LABEL * max(spread, chance):
+            return
         said = f"{of}: {moved} is {now.shares.get(moved, 0):.0%}, where {typical.get(moved, 0):.0%} is usual"
         yield Drift("shares", "", "", _sentence(said), index, {}, index / threshold.far, now.shares, typical)
+
+
+def _few(shares: Mapping[str, float], told: Collection[str]) -> dict[str, float]:
+    """Shares of some labels, and of all others together: what is rare says nothing by itself."""
+    rest = sum(share for label, share in shares.items() if label not in told)
+    return {label: shares.get(label, 0.0) for label in sorted(told)} | ({"": rest} if rest > 1e-9 else {})
 
 
 def _score(kind: str, seen: float, middle: float, spread: float, rows: float, rows_usual: float) -> float:
@@ -295,10 +379,6 @@ def _middle(values: Iterable[float]) -> tuple[float, float]:
     return middle, 1.4826 * float(np.median(np.abs(there - middle)))
 
 
-def _usual(words: str, hours: Sequence[int], profiles: Mapping[int, Profile]) -> Usual:
-    return Usual(words, tuple(hours), tuple(profiles[hour] for hour in hours))
-
-
 def _mean(columns: Iterable[Column]) -> tuple[float, ...]:
     """The median of each quantile."""
     return tuple(np.median([column.quantiles for column in columns], axis=0).tolist())
@@ -314,6 +394,25 @@ def _middle_half(column: Column) -> float:
     return float(np.mean(column.quantiles[len(QUANTILES) // 4 : -(len(QUANTILES) // 4)]))
 
 
+def _error(column: Column) -> float:
+    """How far the mean of the middle half may be off by chance, as a standard deviation: 1.1 of that of a mean."""
+    at = column.quantiles
+    deviation = max((at[-6] - at[5]) / 1.349, (at[-2] - at[1]) / 3.29)
+    return 1.1 * deviation / sqrt(max(_filled(column), 1))
+
+
+def _logs(column: Column) -> Column:
+    """Prices are skewed: twice as much is as far as half as much."""
+    return column._replace(quantiles=tuple(np.log(np.maximum(column.quantiles, 1e-9)).tolist()))
+
+
+def _counted(column: Column, of: Subject) -> Column:
+    """A column as if of so many rows as say as much by chance: what one person does is alike, and some do much."""
+    if not of.people or column.rows <= of.people:
+        return column
+    return column._replace(rows=round(of.people / (1 + UNEVEN**2 * (1 - of.people / column.rows))))
+
+
 def _filled(column: Column) -> int:
     return round(column.rows * (1 - column.nulls))
 
@@ -325,4 +424,8 @@ def _seconds(seconds: float) -> str:
 
 
 def _sentence(said: str) -> str:
-    return f"{said[0].upper()}{said[1:]}."
+    return f"{said[0].upper()}{said[1:].rstrip('.')}."
+
+
+def _lower(said: str) -> str:
+    return f"{said[0].lower()}{said[1:]}"

@@ -43,7 +43,7 @@ class History:
         self._folder = folder
 
     def write(self, hour: int, told: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
-        """Write what an hour looked like, by folder of the lake, in the place of what was said before of the same ones."""
+        """Write what an hour looked like, by folder of the lake, in the place of what was said before of the same."""
         path = self._path(hour)
         table = to_table(row for rows in told.values() for row in rows)
         if path.exists():
@@ -173,9 +173,7 @@ def _of_day(
 ) -> dict[int, list[dict[str, Any]]]:
     """The profiles of the hours that a day's new files have something of."""
     rows, fresh = (ds.dataset(each, filesystem=lake.storage.filesystem, format="parquet") for each in (paths, new))
-    hours = [
-        hour for hour in _hours(fresh, "received_at" if folder == EVENTS else "event_timestamp") if hour >= since
-    ]
+    hours = [hour for hour in _hours(fresh, "received_at" if folder == EVENTS else "event_timestamp") if hour >= since]
     if not hours:
         return {}
     if folder == EVENTS:

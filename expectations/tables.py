@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-LOOKED_AT: Final = 2000
+LOOKED_AT_ONCE: Final = 2000
 """Most rows of a table that its rules look at."""
 FROM_ROWS: Final = "from_rows"
 Columns = Mapping[str, Sequence[Any]]
@@ -105,7 +105,7 @@ def broken_rules(rules: Sequence[TableRule], columns: Columns) -> list[Broken]:
 
 def some_of(number: int) -> slice:
     """Which of that many rows are looked at: all, or some evenly taken."""
-    return slice(None, None, -(-number // LOOKED_AT) or 1)
+    return slice(None, None, -(-number // LOOKED_AT_ONCE) or 1)
 
 
 def _unique(values: list[Any]) -> float:

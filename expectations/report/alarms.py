@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from math import log10
@@ -13,14 +14,17 @@ import msgspec
 import numpy as np
 
 from expectations import anomalies
-from expectations.drift import DAY, HOUR, Drift, drifts, hours_wanted, subject_in_words, usual_of
+from expectations.drift import DAY, HOUR, Drift, drifts, hours_of, spans_at, subject_in_words, usual_of
 from expectations.history import History, write_whole
+from expectations.joining import joined
 from expectations.profiles import Profile, to_profiles
 
 HOURS_AT_ONCE: Final = 24
 """Hours judged in one run; of a longer pause the newest."""
 SAME: Final = 12 * HOUR
 """An alarm that comes again within this time is the one of before."""
+MOST_REMEMBERED: Final = 576
+"""Profiles in memory: a day of nine weeks twice, and some."""
 SHOWN_HOURS: Final = 9 * 24
 
 
@@ -64,17 +68,36 @@ def judge(history: History, before: int, after: int = 0) -> tuple[list[Alarm], l
         return [], []
     rates = Rates(history, first, last)
     found: list[Alarm] = []
+    profiles = Profiles(history, first)
     for hour in hours:
-        wanted = [*hours_wanted(hour, first), hour]
-        profiles: dict[int, Profile] = {each: {} for each in wanted}  # an hour without a file is one without a row
-        profiles.update(to_profiles(history.read(wanted)))
-        now = profiles.pop(hour)
-        usual = usual_of(hour, profiles)
         found += rates.alarms(hour)
-        if usual is not None:
-            # Once they know a season the rates speak of that: they know people from events, and sums from parts.
-            found += [_of_drift(each, hour) for each in drifts(now, usual, rates.season_known)]
+        told: dict[str, Alarm] = {}
+        for span in spans_at(hour):
+            usual = usual_of(hour, first, span, profiles.of)
+            if usual is not None:
+                now = joined([*map(profiles.of, hours_of(hour, span))])
+                # Once they know a season the rates speak of that: they know people from events, and sums from parts.
+                for drift in drifts(now, usual, rates.season_known):
+                    alarm = _of_drift(drift, hour)
+                    told.setdefault(alarm.name, alarm)  # of the shortest span, which has least of before in it
+        found += told.values()
     return found, [*hours]
+
+
+class Profiles:
+    """The profiles of a history, each read once; an hour without a file is one without a row."""
+
+    def __init__(self, history: History, first: int) -> None:
+        self._history, self._first = history, first
+        self._known: OrderedDict[int, Profile] = OrderedDict()
+
+    def of(self, hour: int) -> Profile:
+        """What an hour looked like."""
+        if hour not in self._known:
+            self._known[hour] = to_profiles(self._history.read([hour])).get(hour, {})
+            if len(self._known) > MOST_REMEMBERED:
+                self._known.popitem(last=False)
+        return self._known[hour]
 
 
 class Rates:

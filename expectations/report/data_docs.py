@@ -23,7 +23,7 @@ from expectations.verdict import CUSTOM, load_suite
 KNOWN: Final = len(CUSTOM)
 """Expectations of our own, which Great Expectations knows once they are imported."""
 STYLE: Final = (Path(__file__).parent / "data_docs.css").read_text
-ROWS: Final = 5000
+MOST_ROWS: Final = 5000
 """Newest rows of an entity that are judged."""
 _FOREIGN: Final = re.compile(
     r"<script\b[^>]*>.*?</script>|<link\b[^>]*>|<img\b[^>]*>|<iframe\b.*?</iframe>", re.DOTALL | re.IGNORECASE

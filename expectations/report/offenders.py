@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
-SHOWN: Final = 12
-LONGEST: Final = 100
+MOST_SHOWN: Final = 12
+MOST_CHARACTERS: Final = 100
 ROWS: Final = ("row", "batch")
 """The kinds of rows that the gate set aside; the others are of events."""
 
@@ -70,12 +70,16 @@ def worst(letters: Iterable[Letter], since: int) -> Offenders:
         if datetime.fromisoformat(letter.refused_at.replace("Z", "+00:00")).timestamp() >= since:
             day[what] += 1
     ordered = sorted(kept, key=lambda what: (-day[what], -kept[what], what))
-    rows = tuple(Offender(*what, day[what], kept[what]) for what in ordered[:SHOWN])
+    rows = tuple(Offender(*what, day[what], kept[what]) for what in ordered[:MOST_SHOWN])
     return Offenders(rows, kept.total(), day.total(), sum(count for (kind, _), count in day.items() if kind in ROWS))
 
 
 def _what(letter: Letter) -> str:
     """The expectation of a row; of an event the field, or where no field is to blame the reason."""
     if letter.kind in ROWS or letter.stage == "gate":
-        return f"{letter.field}: {letter.reason[:LONGEST]}" if letter.kind in ROWS else letter.reason[:LONGEST]
-    return f"{letter.stage}: {letter.field or letter.reason[:LONGEST]}"
+        return (
+            f"{letter.field}: {letter.reason[:MOST_CHARACTERS]}"
+            if letter.kind in ROWS
+            else letter.reason[:MOST_CHARACTERS]
+        )
+    return f"{letter.stage}: {letter.field or letter.reason[:MOST_CHARACTERS]}"

@@ -18,8 +18,8 @@ from expectations.report.offenders import Offenders
 from expectations.report.pictures import of_alarm, of_trend
 
 HOUR: Final = 3600
-SHOWN_ALARMS: Final = 20
-SHOWN_PAST: Final = 50
+MOST_ALARMS: Final = 20
+MOST_PAST: Final = 50
 TREND_HOURS: Final = 7 * 24
 OLD: Final = 6 * HOUR
 """Seconds without a row after which that is said in red."""
@@ -83,11 +83,11 @@ def page(found: Findings, audit_path: str) -> str:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["moment"] = moment
-    shown = found.alarms[:SHOWN_ALARMS]
+    shown = found.alarms[:MOST_ALARMS]
     return environment.get_template("overview.html.j2").render(
         found._asdict()
         | {
-            "alarms": shown, "past": found.past[:SHOWN_PAST], "audit_path": audit_path,
+            "alarms": shown, "past": found.past[:MOST_PAST], "audit_path": audit_path,
             "pictures": {alarm.name: data_url(of_alarm(alarm.drawn)) for alarm in shown if alarm.drawn},
             "broken": any(each.broken for each in found.validated),
             "tiles": _tiles(found), "trends": _trends(found), "fresh": freshness(found.recent, found.now),

@@ -17,12 +17,13 @@ import pyarrow.dataset as ds
 from expectations.history import DAY, History, Lake, bring_up_to_date, write_whole
 from expectations.profiles import to_profiles
 from expectations.report.alarms import AlarmBook, as_json, judge, on_call
-from expectations.report.data_docs import ROWS, Validated, build
+from expectations.report.data_docs import MOST_ROWS, Validated, build
 from expectations.report.offenders import Offenders
 from expectations.report.overview import Findings, Kept, audited, page
 
 Entities = Mapping[str, tuple[str, Mapping[str, Sequence[str]]]]
 """By entity its key, and the columns of each view."""
+STAMP: Final = "event_timestamp"
 RECENT_DAYS: Final = 8
 LOOKED_BACK_DAYS: Final = 63
 """Days of a lake that the first report profiles: as many as later ones are compared with."""
@@ -144,19 +145,39 @@ class Site:
 
 
 def newest_rows(lake: Lake, folder: str, key: str) -> pa.Table | None:
-    """The newest row of some keys of a folder: of those that were stored last."""
+    """The newest row of some keys of a folder: of those that were stored last.
+
+    Of the newest day the row groups are asked for that were written last, of each first the keys and times alone, until
+    what is left is older than what was found.
+    """
     days: dict[str, list[str]] = {}
     for file in lake.files(folder):
         days.setdefault(file.path.rpartition("/")[0], []).append(file.path)
     if not days:
         return None
     rows = ds.dataset(days[max(days)], filesystem=lake.storage.filesystem, format="parquet")
-    table = rows.to_table().sort_by([("event_timestamp", "descending")])
-    first: dict[Any, int] = {}
-    for place, value in enumerate(table[key].to_pylist()):
-        if len(first) < ROWS:
-            first.setdefault(value, place)
-    return table.take(pa.array([*first.values()], pa.int64()))
+    groups = [group for file in rows.get_fragments() for group in file.split_by_row_group()]
+    groups.sort(key=_newest_in, reverse=True)
+    found: dict[Any, tuple[datetime, int, int]] = {}  # by key: when, the group, and which row of it
+    for number, group in enumerate(groups):
+        if len(found) >= MOST_ROWS and _newest_in(group) < min(found.values())[0]:
+            break
+        table = group.to_table(columns=[key, STAMP])
+        for place, (name, at) in enumerate(zip(table[key].to_pylist(), table[STAMP].to_pylist(), strict=True)):
+            if name not in found or at > found[name][0]:
+                found[name] = (at, number, place)
+        found = dict(sorted(found.items(), key=lambda each: each[1], reverse=True)[:MOST_ROWS])
+    wanted: dict[int, list[int]] = {}
+    for _, number, place in found.values():
+        wanted.setdefault(number, []).append(place)
+    parts = [groups[number].to_table().take(pa.array(places, pa.int64())) for number, places in wanted.items()]
+    return pa.concat_tables(parts or [rows.schema.empty_table()]).sort_by([(STAMP, "descending")])
+
+
+def _newest_in(group: Any) -> datetime:
+    """When the newest row of a row group was stored, by its statistics."""
+    known = group.row_groups[0].statistics.get(STAMP)
+    return known["max"] if known else datetime.max.replace(tzinfo=timezone.utc)
 
 
 def _as_judged(table: pa.Table, key: str, names: Sequence[str]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from tests.benchmarks import (
     bytes_a_user,
     collector,
     cost_per_event,
+    drift,
     enriching,
     failing_store,
     flow_rate,
@@ -34,6 +35,7 @@ from tests.benchmarks.figures import Figure
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "windows": windows.measure,
     "anomalies": anomalies.measure,
+    "drift": drift.measure,
     "flow_rate": flow_rate.measure,
     "two_processes": two_processes.measure,
     "cost_per_event": cost_per_event.measure,

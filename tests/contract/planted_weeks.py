@@ -11,11 +11,12 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from html import unescape
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple, TypeAlias
 from unittest import mock
 
@@ -32,7 +33,11 @@ from expectations.drift import subject_in_words
 from expectations.report.__main__ import main as report
 from expectations.report.alarms import HOURS_AT_ONCE, Alarm, AlarmBook
 from feature_repo.layout import LAYOUTS
+from tests.contract.redis_server import redis_server
 
+PAGE: Final = Path(__file__).parents[2] / "docs" / "quality.md"
+BEGIN: Final = "<!-- faults that only time shows: made by `python -m tests.contract.planted_weeks` -->\n"
+END: Final = "<!-- end of faults that only time shows -->\n"
 HOUR: Final = 3600
 DAY: Final = 24 * HOUR
 MIDNIGHT: Final = 1_764_633_600
@@ -115,11 +120,15 @@ def faults() -> list[Fault]:
         Fault("a robot that is somebody else with each view", lambda told, chance: _with_robot(told, USERS, chance)),
         Fault("a sender sends everything twice, under new ids", _twice),
         Fault("events come later and later, by ten minutes an hour", _later),
-        Fault("a field begins to be missing: two prices of five, from one source", _in("shopify", "price", 0.4, np.nan)),
+        Fault(
+            "a field begins to be missing: two prices of five, from one source", _in("shopify", "price", 0.4, np.nan)
+        ),
         Fault("a country is renamed, by one source", _in("api", "country", 1, "Germany", instead_of="DE")),
         Fault("prices with the tax on top, from one source", _taxed),
         Fault("one price for everything, from one source", _in("shopify", "price", 1, 25.0)),
-        Fault("a category is renamed", _in(None, "category", 1, "Cooking", instead_of="Kitchen"), rows=("user", "item")),
+        Fault(
+            "a category is renamed", _in(None, "category", 1, "Cooking", instead_of="Kitchen"), rows=("user", "item")
+        ),
         Fault("no row of a user is stored any more", lambda told, _: told, rows=("item",)),
     ]
 
@@ -166,11 +175,12 @@ class Shop:
                 break
         if not found:
             return Outcome("nothing", "nowhere", None)
-        kinds = dict.fromkeys(_told_as(alarm) for alarm in sorted(found, key=lambda alarm: -alarm.score))
+        kinds = [*dict.fromkeys(_told_as(alarm) for alarm in sorted(found, key=lambda alarm: -alarm.score))]
         places = [_places(where, alarm, code, line, logged) for alarm in found]
         went_to = [place for place in places[0] if all(place in each for each in places)]
         hours = (min(alarm.since for alarm in found) + HOUR - BEGINS) // HOUR
-        return Outcome("; ".join(kinds), ", ".join(went_to), hours)
+        more = f"; and {len(kinds) - 1} more" if len(kinds) > 1 else ""
+        return Outcome(kinds[0] + more, ", ".join(went_to), hours)
 
     def _store(self, where: Path, name: str, told: Columns, rows: Sequence[str]) -> None:
         """Put events into the lake, and the rows that follow from them, by the day on which they came."""
@@ -268,7 +278,7 @@ def _with_robot(told: Columns, ids: int, chance: np.random.Generator) -> Columns
     robot = _those(views, np.sort(chance.integers(0, len(views["type"]), 900 * hours)))
     robot |= {
         "user_id": _named("robot-", chance.integers(0, ids, 900 * hours)),
-        "event_id": _named(f"{told['event_id'][0]}-robot-", np.arange(900 * hours)),
+        "event_id": _named(f"robot-{told['received_at'][0]:.0f}-", np.arange(900 * hours)),
     }
     return _together(told, robot)
 
@@ -385,13 +395,31 @@ def table(outcomes: Mapping[str, Outcome]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def planted(folder: Path, redis_url: str) -> tuple[dict[str, Outcome], list[Shop]]:
-    """What became of each fault; and the shops before any of them."""
-    shops = {
-        (): Shop(folder / "events", redis_url, 29),
-        ("user", "item"): Shop(folder / "rows", redis_url, 8, ("user", "item")),
-    }  # fmt: skip
-    young = shops["user", "item"]
-    return {
-        fault.name: (young if fault.rows else shops[()]).plant(fault) for fault in faults()
-    }, [*shops.values()]
+def planted(folder: Path, redis_url: str, names: Collection[str] = ()) -> tuple[dict[str, Outcome], list[Shop]]:
+    """What became of each fault, or of some of them; and the shops as they were before."""
+    shops: dict[bool, Shop] = {}
+    outcomes = {}
+    with mock.patch("os.fsync"):  # the power does not go here
+        for fault in faults():
+            if names and fault.name not in names:
+                continue
+            if (with_rows := bool(fault.rows)) not in shops:
+                days, rows = (8, ("user", "item")) if with_rows else (29, ())
+                shops[with_rows] = Shop(folder / ("rows" if rows else "events"), redis_url, days, rows)
+            outcomes[fault.name] = shops[with_rows].plant(fault)
+    return outcomes, [*shops.values()]
+
+
+def main() -> None:
+    """Write the table of the page anew."""
+    with redis_server() as server, TemporaryDirectory() as folder:
+        outcomes, shops = planted(Path(folder), server.url)
+    for shop in shops:
+        print(shop.said, [alarm.sentence for alarm in shop.calm])
+    text = PAGE.read_text()
+    before, _, rest = text.partition(BEGIN)
+    PAGE.write_text(before + BEGIN + "\n" + table(outcomes) + "\n" + END + rest.partition(END)[2])
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expectations import drift
-from expectations.drift import DAY, THRESHOLDS, WEEK, distance, drifts, hours_wanted, psi, usual_of
+from expectations.drift import (
+    DAY,
+    HOUR,
+    SPANS,
+    THRESHOLDS,
+    WEEK,
+    compared_with,
+    distance,
+    drifts,
+    psi,
+    usual_of,
+)
 from expectations.profiles import QUANTILES, Column, Profile, Subject
 
 TUESDAY = 1_764_684_000  # 2025-12-02 14:00 UTC
@@ -34,7 +45,8 @@ def history(**of: int) -> dict[int, Profile]:
 
 
 def said(now: Profile, before: dict[int, Profile] | None = None) -> list[tuple[str, str]]:
-    usual = usual_of(TUESDAY, before or history())
+    there = before or history()
+    usual = usual_of(TUESDAY, min(there), SPANS[0], lambda at: there.get(at, {}))
     assert usual is not None
     return [(each.kind, each.sentence) for each in drifts(now, usual)]
 
@@ -99,14 +111,17 @@ def test_too_few_rows_say_nothing() -> None:
 
 
 def test_while_there_are_few_weeks_the_days_before_are_what_is_usual() -> None:
+    hour_, day = SPANS
+    assert compared_with(TUESDAY, TUESDAY - 5 * DAY, hour_) == [TUESDAY - back * DAY for back in (5, 4, 3, 2, 1)]
+    assert compared_with(TUESDAY, TUESDAY - 5 * DAY + HOUR, hour_) == []
+    assert compared_with(TUESDAY, TUESDAY - 3 * WEEK, hour_) == [TUESDAY - back * WEEK for back in (3, 2, 1)]
+    assert compared_with(TUESDAY, TUESDAY - 3 * WEEK, day) == [TUESDAY - back * DAY for back in range(14, 0, -1)]
+    assert compared_with(TUESDAY, TUESDAY - 3 * WEEK - 23 * HOUR, day) == [TUESDAY - back * WEEK for back in (3, 2, 1)]
     days = {TUESDAY - back * DAY: hour() for back in range(1, 6)}
-    usual = usual_of(TUESDAY, days)
+    usual = usual_of(TUESDAY, min(days), hour_, days.__getitem__)
     assert usual is not None
     assert usual.words == "14:00"
-    assert usual_of(TUESDAY, {at: days[at] for at in [*days][:4]}) is None
-    assert usual_of(TUESDAY, {}) is None
-    assert set(days) <= set(hours_wanted(TUESDAY, min(days)))
-    assert hours_wanted(TUESDAY, TUESDAY - 3 * WEEK) == [TUESDAY - back * WEEK for back in (3, 2, 1)]
+    assert usual_of(TUESDAY, TUESDAY, hour_, days.__getitem__) is None
 
 
 def test_without_its_threshold_a_drift_would_not_be_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -20,11 +21,12 @@ from expectations import anomalies
 from expectations.drift import THRESHOLDS
 from expectations.history import History, bring_up_to_date
 from expectations.profiles import to_table as profile_table
+from expectations.report import site as site_module
 from expectations.report.__main__ import entities
 from expectations.report.alarms import Alarm, AlarmBook, Rates, judge, on_call, telling
 from expectations.report.offenders import worst
 from expectations.report.overview import audited
-from expectations.report.site import EMPTY_LAKE, NO_LAKE, Site
+from expectations.report.site import EMPTY_LAKE, NO_LAKE, Site, newest_rows
 from feature_repo.layout import LAYOUTS
 from tests.given import NOW
 from tests.made_up_lake import FolderLake, write
@@ -148,6 +150,37 @@ def test_rows_as_the_flows_store_them_keep_every_expectation(tmp_path: Path) -> 
     pq.write_table(table, path)
     line, fine = Site(tmp_path / "report", entities(), 120).write(FolderLake(tmp_path / "lake"), None, NOON)
     assert fine, line
+
+
+def test_the_newest_rows_are_read_and_little_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site_module, "MOST_ROWS", 4)
+    chance = np.random.default_rng(1)
+    told = []
+    for number in range(6):  # the newest file is not the last one by name
+        at = 1_000_000 * (LAST - 600 * number + chance.permutation(300))
+        file = pa.table({"user_id": [f"u{each}" for each in chance.integers(0, 9, 300)], "price": chance.random(300),
+                         "event_timestamp": pa.array(at).cast(pa.timestamp("us", tz="UTC"))})  # fmt: skip
+        path = tmp_path / f"features/entity=user/date=2025-12-02/part-{number}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(file, path, row_group_size=100)
+        told.append(file.to_pandas())
+    other = tmp_path / "features/entity=user/date=2025-12-01/part-1.parquet"
+    other.parent.mkdir()
+    other.write_bytes(b"nobody looks here")
+    for number in (2, 3, 4, 5):
+        spoil_values(tmp_path / f"features/entity=user/date=2025-12-02/part-{number}.parquet")
+    found = newest_rows(FolderLake(tmp_path), "features/entity=user", "user_id")
+    assert found is not None
+    rows = pd.concat(told).sort_values("event_timestamp", ascending=False).drop_duplicates("user_id").head(4)
+    assert found.to_pydict() == pa.Table.from_pandas(rows, found.schema, preserve_index=False).to_pydict()
+
+
+def spoil_values(path: Path) -> None:
+    """Make the values of a file unreadable, and leave its statistics."""
+    content = bytearray(path.read_bytes())
+    length = int.from_bytes(content[-8:-4], "little")
+    content[4 : len(content) - 8 - length] = bytes(len(content) - 12 - length)
+    path.write_bytes(content)
 
 
 def test_a_source_that_goes_silent_is_told_by_name_once_a_season_is_known(tmp_path: Path) -> None:
