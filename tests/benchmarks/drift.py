@@ -169,8 +169,9 @@ def sample_rows() -> pd.DataFrame:
 
 def made_up_rows() -> pd.DataFrame:
     """A shop of the same length, where the sample is not there."""
-    chance = np.random.default_rng(SEED)
-    return planted_weeks.as_events(planted_weeks.events(planted_weeks.MIDNIGHT, LAST * 24, chance)).to_pandas()
+    told = planted_weeks.events(planted_weeks.MIDNIGHT, LAST * 24, np.random.default_rng(SEED))
+    rows: pd.DataFrame = planted_weeks.as_events(told).to_pandas()
+    return rows.assign(properties=[json.dumps({"source": source}) for source in told["source"]])
 
 
 def trials(weeks: Weeks, first: int, last: int) -> Iterable[tuple[str, str, str, int]]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from expectations import tables
-from expectations.tables import FROM_ROWS, LOOKED_AT, NoTableRule, broken_rules, some_of, table_rules
+from expectations.tables import FROM_ROWS, LOOKED_AT_ONCE, NoTableRule, broken_rules, some_of, table_rules
 from expectations.verdict import SUITES, SuiteVerdict, TableRefused, TableVerdict, load_suite, load_verdict
 from feature_repo.layout import LAYOUTS
 
@@ -56,9 +56,9 @@ def test_few_values_and_missing_ones_break_no_rule_of_tables(name: str) -> None:
 
 
 def test_a_long_table_is_looked_at_in_part() -> None:
-    for number in (0, 1, LOOKED_AT, LOOKED_AT + 1, 40_000, 123_457):
+    for number in (0, 1, LOOKED_AT_ONCE, LOOKED_AT_ONCE + 1, 40_000, 123_457):
         looked_at = len(range(number)[some_of(number)])
-        assert min(number, LOOKED_AT // 2) <= looked_at <= LOOKED_AT
+        assert min(number, LOOKED_AT_ONCE // 2) <= looked_at <= LOOKED_AT_ONCE
 
 
 def test_a_rule_that_is_not_known_is_refused_by_name() -> None:
