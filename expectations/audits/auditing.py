@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from expectations.audits.comparison import Finding, differing
 from expectations.audits.online import OnlineRow
 from expectations.audits.recompute import SECOND, Recompute, Rows
+from expectations.audits.scopes import scopes
 
 LOOKS: Final = 3
 """How often what differs is looked at, at most."""
@@ -145,29 +146,6 @@ def _items(lake: Recompute, online: Reader, items: list[str], now: int, found: A
         if row is not None and known:
             found.fields += len(wanted)
             found.ages.setdefault("item", []).append((now - row.at) / SECOND)
-    return findings
-
-
-def scopes(lake: Recompute, online: Reader, now: int) -> list[Finding]:
-    """Where what is popular has other scores than its items' trends, or lacks an item that would stand in it.
-
-    Countries are left aside: their scores are sums over days.
-    """
-    _, catalogue = lake.item_rows(lake.items(), now)
-    trends = {item: round(trend, 6) for item, trend in lake.trends().items()}
-    members: dict[str, dict[str, float]] = {"all": trends}
-    for item, trend in trends.items():
-        levels = (catalogue.get(item, {}).get("category") or "").split("/")
-        for depth in range(1, len(levels) + 1) if levels[0] else ():
-            members.setdefault("category:" + "/".join(levels[:depth]), {})[item] = trend
-    findings: list[Finding] = []
-    for scope, row in online.rows("scope", sorted(members)).items():
-        shown = dict(zip(row.values["items"] or [], row.values["scores"] or [], strict=False))
-        wanted = {item: members[scope].get(item) for item in shown}
-        findings += differing("scope", scope, shown, wanted)
-        least = min(shown.values(), default=0.0) if len(shown) >= 100 else 0.0  # what a scope shows
-        best = {item: trend for item, trend in members[scope].items() if trend > least + 1e-4 and item not in shown}
-        findings += [Finding("mismatch", "scope", scope, item, None, trend) for item, trend in best.items()]
     return findings
 
 

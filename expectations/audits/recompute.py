@@ -40,8 +40,6 @@ CATALOGUE: Final = (
 UNAUDITED: Final[Mapping[str, str]] = {
     "user_segment": "scores and segment depend on everybody, as of when the row was written; lifecycle is audited",
     "item_neighbours": "they follow the order in which events arrived, over the whole of the history",
-    "scope_popular": "audited as far as its scores are the trends of its items",
-    "scope_bestsellers": "a sum of item_stats, which is audited",
 }
 """Views that are not recomputed, or not as a whole, and why."""
 
@@ -146,6 +144,11 @@ class Recompute:
     def trends(self) -> dict[str, float]:
         """Of every item with one, the trend at the time that `item_rows` was last asked of."""
         return dict(self._db.execute("SELECT item, trend FROM trends").fetchall())
+
+    def countries(self) -> list[tuple[str, str, float, int]]:
+        """Scope, item, score and purchases of what was done in each country, at the time last asked of."""
+        self._run("countries")
+        return self._db.execute("SELECT scope, item, score, bought FROM expected_countries").fetchall()
 
     def orders_by_day(self) -> dict[str, tuple[int, float]]:
         """How many orders there were on each day (UTC), and what they came to, refunds left aside."""

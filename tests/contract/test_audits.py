@@ -18,6 +18,7 @@ from dataflows.events import DAY, HOUR, MINUTE, Event
 from expectations.audits.auditing import Audit, audit
 from expectations.audits.online import Online
 from expectations.audits.recompute import Recompute
+from expectations.audits.scopes import expected_scopes
 from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout
 from tests.contract.redis_server import RedisServer
 from tests.given import NOW, written
@@ -29,6 +30,7 @@ KINDS: Final = (
     "view", "view", "view", "click", "add_to_cart", "add_to_cart", "remove_from_cart", "purchase", "add_to_wishlist",
     "email_open",
 )  # fmt: skip
+COUNTRIES: Final = ("FR", "de", None, "Europe")
 AUDITED: Final = {entity.entity: entity for entity in (USER, ITEM, SCOPE)}
 
 
@@ -56,6 +58,7 @@ def a_shop() -> list[Arrived]:
             told.append(Event(
                 event_id=f"{user}-{number}", type=kind, occurred_at=NOW - ago, user_id=f"u{user:02}",
                 item_id=None if kind == "email_open" else chance.choice(ITEMS), quantity=1.0,
+                country=COUNTRIES[number % 4],
                 order_id=f"o{user}-{number}" if kind == "purchase" else None,
             ))  # fmt: skip
     told.sort(key=lambda event: event.at)
@@ -103,9 +106,15 @@ class World:
         stats, catalogue = self.lake.item_rows(ITEMS, NOW)
         for item in ITEMS:
             self.write(ITEM, item, stats[item] | catalogue[item], NOW)
-        trends = self.lake.trends()
-        best = sorted(trends, key=lambda item: -trends[item])
-        self.write(SCOPE, "all", {"items": best, "scores": [round(trends[item], 6) for item in best]}, NOW)
+        for scope, (scores, purchases) in expected_scopes(self.lake, NOW).items():
+            best, sold = (sorted(each, key=lambda item: -each[item]) for each in (scores, purchases))
+            row = {
+                "items": best,
+                "scores": [scores[item] for item in best],
+                "bestsellers": sold,
+                "bestseller_purchases": [purchases[item] for item in sold],
+            }
+            self.write(SCOPE, scope, row, NOW)
 
     def write(self, layout: EntityLayout, key: str, row: Mapping[str, Any], at: int) -> None:
         name, fields = written(layout.hset(key, row, at))
@@ -209,6 +218,23 @@ def _scope_lost_its_best(world: World) -> str:
     return "all"
 
 
+def _day_that_did_not_fall(world: World) -> str:
+    row = world.row("country:FR", SCOPE)
+    world.change(SCOPE, "country:FR", scores=[2 * score for score in row["scores"]])
+    return "country:FR"
+
+
+def _purchases_counted_twice(world: World) -> str:
+    row = world.row("category:Home", SCOPE)
+    world.change(SCOPE, "category:Home", bestseller_purchases=[2 * each for each in row["bestseller_purchases"]])
+    return "category:Home"
+
+
+def _country_lost(world: World) -> str:
+    world.client.delete(SCOPE.key("country:FR"))
+    return "country:FR"
+
+
 DAMAGES: Final[dict[str, tuple[str, Callable[[World], str]]]] = {
     "an event counted twice": ("mismatch", _one_more),
     "a window that did not fall": ("mismatch", _fell_too_late),
@@ -242,6 +268,9 @@ DAMAGES: Final[dict[str, tuple[str, Callable[[World], str]]]] = {
     "an item lost": ("missing", _item_lost),
     "scores mixed up": ("mismatch", _scores_mixed_up),
     "the most popular item lost": ("mismatch", _scope_lost_its_best),
+    "a day of a country that did not fall": ("mismatch", _day_that_did_not_fall),
+    "bestsellers counted twice": ("mismatch", _purchases_counted_twice),
+    "a country lost": ("missing", _country_lost),
 }
 """By what happened, the kind of finding it must be, and what does it; that returns what was damaged."""
 

@@ -14,16 +14,20 @@ import pytest
 from hypothesis import strategies as st
 
 from dataflows.connectors.lake_events import Arrived, to_table
-from dataflows.events import DAY, HOUR, Event
+from dataflows.events import DAY, HOUR, Event, partition_of
+from dataflows.stages import Received
 from expectations.audits.auditing import Audit, audit
 from expectations.audits.comparison import differing
 from expectations.audits.exports import Columns, ExportError, differences, read_export
 from expectations.audits.online import OnlineRow
 from expectations.audits.recompute import Recompute
+from expectations.audits.scopes import expected_scopes, scopes
 from tests.given import FACTS, NOW, an_event, histories, lists_of, nows
+from tests.unit.dataflows.doubles import Clock, Committed, Items
 from tests.unit.dataflows.oracle import Arrival
 from tests.unit.dataflows.oracle_identity import rows
 from tests.unit.dataflows.proofs import fails, for_all, holds
+from tests.unit.dataflows.streams import written
 from tests.unit.dataflows.test_identity import PREVIOUS, WHO, told
 
 STORIES_AT_ONCE: Final = 40
@@ -241,3 +245,57 @@ def test_an_export_has_refunds_and_times_of_other_zones(tmp_path: Path) -> None:
         an_event(event_id="r", type="refund", order_id="a", price=10.0, item_id="p1", occurred_at=NOW),
     ]
     assert Recompute(lake_of(back)).orders_by_day() == {"2026-05-17": (1, 10.0)}
+
+
+class Folded:
+    """The scopes that the items flow made, as they are read online."""
+
+    def __init__(self, events: list[Event], now: int) -> None:
+        self.committed, clock = Committed(), Clock(NOW)
+        flow = Items(self.committed, clock)
+        for number, event in enumerate(events):
+            clock.now = event.at
+            flow.take([Received(partition_of(event.key, 2), [number], [written(event)])])
+        clock.now = now
+        for _ in range(3):
+            flow.expire()
+
+    def rows(self, entity: str, keys: Sequence[str]) -> dict[str, OnlineRow]:
+        places = self.committed.rows
+        return {key: OnlineRow(places[entity, key][1], NOW) for key in keys if (entity, key) in places}
+
+
+def of_countries(chance: random.Random) -> list[Event]:
+    """What was done in some countries in ten days, a tenth of it told twice, after a catalogue."""
+    found = [
+        an_event(event_id=f"i{item}", type="item", user_id=None, item_id=f"p{item}", price=1.0, title=f"Thing {item}",
+                 category=chance.choice(("A/B", "A", "C")), occurred_at=NOW - 11 * DAY) for item in range(8)
+    ]  # fmt: skip
+    for number in range(150):
+        kind = chance.choice(("view", "view", "add_to_cart", "purchase", "click"))
+        event = an_event(
+            event_id=f"e{number}", type=kind, user_id=f"u{number % 7}", item_id=f"p{chance.randrange(8)}", price=1.0,
+            country=chance.choice(("FR", "fr", "DE", "", "XXX", None)), occurred_at=NOW - chance.randrange(10 * DAY),
+        )  # fmt: skip
+        found += [event] * chance.choice((1, 1, 1, 1, 1, 1, 1, 1, 1, 2))
+    return sorted(found, key=lambda event: event.at)
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, ("- 7", "- 6"), ("WHEN 'add_to_cart' THEN 3", ""), ("upper(country)", "country")]
+)
+def test_scopes_and_countries_are_what_the_items_flow_makes_of_the_same_events(wrong: tuple[str, str] | None) -> None:
+    """The mutants: a day too few, carts that weigh as purchases, countries by their letters."""
+
+    class Mistaken(Recompute):
+        def _sql(self, name: str) -> str:
+            return super()._sql(name).replace(*wrong) if wrong and name == "countries" else super()._sql(name)
+
+    found = []
+    for seed in range(4):
+        events = of_countries(random.Random(seed))
+        lake = Mistaken(to_table([Arrived(event, event.at, n % 2, n) for n, event in enumerate(events)]))
+        online = Folded(events, NOW)
+        assert {"all", "category:A", "category:A/B", "country:FR", "country:DE"} <= expected_scopes(lake, NOW).keys()
+        found += scopes(lake, online, NOW)
+    assert bool(found) == bool(wrong), "\n".join(map(str, found[:9]))
