@@ -7,10 +7,23 @@ from typing import Any
 
 import pytest
 
+from dataflows.aggregates.items import Item
+from dataflows.aggregates.people import User
+from dataflows.aggregates.popularity import Scope
 from expectations import tables
-from expectations.tables import FROM_ROWS, LOOKED_AT_ONCE, NoTableRule, broken_rules, some_of, table_rules
+from expectations.compiled import CompiledSuite
+from expectations.tables import (
+    FROM_ROWS,
+    LOOKED_AT_ONCE,
+    NoTableRule,
+    broken_rules,
+    is_table_rule,
+    some_of,
+    table_rules,
+)
 from expectations.verdict import SUITES, SuiteVerdict, TableRefused, TableVerdict, load_suite, load_verdict
 from feature_repo.layout import LAYOUTS
+from tests.given import NOW
 
 NAMES = sorted(path.stem for path in SUITES.glob("*.json"))
 NAN = float("nan")
@@ -113,6 +126,41 @@ def test_an_empty_table_an_all_null_column_and_a_missing_column_fail(entity: str
     for name in good:
         with pytest.raises(TableRefused):
             verdict.judged([{field: value for field, value in good.items() if field != name}])
+
+
+def must_be_there(entity: str) -> list[str]:
+    """The columns of which a suite says that they are never null."""
+    rules = [each["kwargs"] for each in load_suite(entity)["expectations"]]
+    return [name for each in rules if each.get("ignore_row_if") == "never" for name in each["column_list"]]
+
+
+@pytest.mark.parametrize("entity", sorted(LAYOUTS))
+def test_a_column_that_must_be_there_and_is_all_null_fails(entity: str) -> None:
+    """The library passes over nulls, and a column of nothing else is fine to it."""
+    verdict, good, suite = load_verdict(entity), _row(entity), load_suite(entity)
+    rules = [each for each in suite["expectations"] if not is_table_rule(each)]
+    quick = CompiledSuite({**suite, "expectations": rules})
+    names = must_be_there(entity)
+    if entity == "user":
+        assert {"views_1h", "email_clicks_30d", "orders_90d", "segment", "lifecycle"} <= {*names}
+    for name in names:
+        assert quick.suspects([{**good, name: None}] * 3) == [0, 1, 2], name
+    for name in names[:1]:
+        assert verdict.judged([{**good, name: None}] * 3).keys() == {0, 1, 2}
+    if names:
+        one_each = [{**good, name: None} for name in names]
+        assert verdict.judged(one_each).keys() == {*range(len(names))}
+
+
+@pytest.mark.parametrize("entity", sorted(LAYOUTS))
+def test_the_rows_that_the_flows_make_have_those_columns(entity: str) -> None:
+    segment = dict.fromkeys(name for name, each in LAYOUTS["user"].columns.items() if each.view == "user_segment")
+    made = {
+        "user": lambda: {**User().row(NOW)[0], **segment},
+        "item": lambda: Item().row(NOW, {})[0],
+        "scope": lambda: Scope().row(NOW),
+    }
+    assert {"key", *made[entity]()} == {"key", *LAYOUTS[entity].columns.keys() - {"state"}}
 
 
 def test_a_suite_without_its_precautions_lets_all_three_pass() -> None:
