@@ -250,6 +250,8 @@ def _of_drift(drift: Drift, hour: int) -> Alarm:
     drawn: dict[str, Any] = {"hour": hour, "seen": drift.seen, "usual": {str(at): to for at, to in drift.usual.items()}}
     if drift.kind == "nulls":
         drawn["is_share"] = True
+    if drift.kind == "delay":
+        drawn["is_time"] = True
     if drift.now:
         drawn |= {"now": _plain(drift.now), "before": _plain(drift.before)}
     return Alarm(drift.kind, drift.subject, drift.column, hour, hour, drift.sentence, drift.score, drawn=drawn)

@@ -67,13 +67,16 @@ def _rate(axes: Any, drawn: Mapping[str, Any]) -> None:
 def _same_hours(axes: Any, drawn: Mapping[str, Any]) -> None:
     usual = {int(hour): value for hour, value in drawn["usual"].items()}
     axes.plot(
-        [_moment(hour) for hour in usual], [*usual.values()], "o-", color=SOFT, lw=1, ms=5, label="the same hour before"
+        [_moment(hour) for hour in usual], [*usual.values()], "o-", color=SOFT, lw=1, ms=5, label="the same time before"
     )
     axes.plot([_moment(drawn["hour"])], [drawn["seen"]], "D", color=BAD, ms=8, label="now", clip_on=False)
     top = max([*usual.values(), drawn["seen"]])
     axes.set_ylim(min(0, *usual.values(), drawn["seen"]), top * 1.1 or 1)
     if drawn.get("is_share"):
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+    if drawn.get("is_time"):
+        size, unit = (60, "min") if top >= 120 else (1, "s")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds / size:,.4g} {unit}"))
     _time(axes)
     _legend(axes)
 
