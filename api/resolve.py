@@ -202,7 +202,9 @@ def _products(offer: Offer, mail: Mail, catalogue: Mapping[str, CatalogueRow], s
         _item(position, item_id, catalogue[item_id], reason_of(rung, item_id, catalogue, mail.locale))
         for position, (item_id, rung) in enumerate(chosen, start=1)
     )
-    return Block(plan.block, title, source, items, plan.template or "", None if as_of is None else to_rfc3339(as_of))
+    # What stands in for a cart is no cart: under it there is nothing to go back to.
+    drawn_as = plan.template or ("list" if kind.template == "cart" and not first_choice else "")
+    return Block(plan.block, title, source, items, drawn_as, None if as_of is None else to_rfc3339(as_of))
 
 
 def _ranked(

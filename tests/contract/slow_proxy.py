@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 
 
@@ -18,20 +20,28 @@ class SlowProxy:
         delay: how many seconds each piece of an answer waits.
         cut: how many bytes of an answer come through before the connection is closed; None: all of them.
         instead: what is answered instead of what the server says; None: what it says.
+        resets: whether a connection is reset in the place of an answer.
     """
 
     def __init__(self, port: int) -> None:
         self.delay: Callable[[], float] = lambda: 0.0
         self.cut: int | None = None
         self.instead: bytes | None = None
+        self.resets: Callable[[], bool] = lambda: False
         self.url = ""
         self._port = port
         self._ends: set[asyncio.StreamWriter] = set()
 
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        return len(self._ends) // 2
+
     async def serve(self, asked: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
         """Stand between one connection and the server."""
+        self._ends.add(answers)
         said, asks = await asyncio.open_connection("127.0.0.1", self._port)
-        self._ends |= {answers, asks}
+        self._ends.add(asks)
         passing = [asyncio.create_task(self._ask(asked, asks)), asyncio.create_task(self._answer(said, answers))]
         await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
         for each in passing:
@@ -51,10 +61,19 @@ class SlowProxy:
     async def _answer(self, said: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
         while piece := await said.read(65_536):
             await asyncio.sleep(self.delay())
+            if self.resets():
+                self._reset(answers)
+                return
             answers.write(piece[: self.cut] if self.instead is None else self.instead)
             await answers.drain()
             if self.cut is not None:
                 return
+
+    def _reset(self, end: asyncio.StreamWriter) -> None:
+        """Close so that the other side is told of an error, and nothing that is on its way comes."""
+        linger = struct.pack("ii", 1, 0)
+        end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        end.transport.abort()
 
     async def _close(self, *ends: asyncio.StreamWriter) -> None:
         for end in ends:

@@ -30,11 +30,12 @@ from api.snapshot import Snapshot, keep_fresh, refresh
 from dataflows.events import Event
 from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout
 from tests.contract.redis_server import WRITTEN_AT, RedisServer, write
-from tests.contract.slow_proxy import slow_proxy
+from tests.contract.slow_proxy import SlowProxy, slow_proxy
 
 T = TypeVar("T")
 
 
+MOST_CONNECTIONS = connect("redis://127.0.0.1:1/0").connection_pool.max_connections
 ITEMS = [f"p{number:02}" for number in range(20)]
 CARTS = {f"u{number}": ITEMS[number] for number in range(10)}
 
@@ -132,6 +133,15 @@ async def open_shop(
     finally:
         await shop.client.aclose()
         await shop.features.close()
+
+
+async def settled(proxy: SlowProxy) -> None:
+    """Wait until connections that were given up are closed on both ends, and no more are left than a pool has."""
+    for _ in range(200):
+        if proxy.open <= MOST_CONNECTIONS:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{proxy.open} connections are open")
 
 
 class TestFailures:
@@ -251,6 +261,27 @@ class TestFailures:
                 await shop.without_the_store()
                 proxy.cut = None
                 await shop.heals()
+
+        stock(server)
+        asyncio.run(story())
+
+    def test_one_answer_in_ten_is_a_reset(self, server: RedisServer) -> None:
+        """Every mail is whole, most are personal all the same, and no connection is left over."""
+        chance = random.Random(7)
+
+        async def story() -> None:
+            async with slow_proxy(server.port) as proxy, open_shop(server, proxy.url) as shop:
+                await shop.heals()
+                proxy.resets = lambda: chance.random() < 0.1
+                mails = list[Mail]()
+                for _ in range(20):
+                    shop.clock += PAUSE
+                    mails += await asyncio.gather(*(shop.mail(f"u{number % 10}") for number in range(20)))
+                assert all(all(mail.counts) for mail in mails)
+                assert any(mail.personal for mail in mails)
+                proxy.resets = lambda: False
+                await shop.heals()
+                await settled(proxy)
 
         stock(server)
         asyncio.run(story())

@@ -17,11 +17,12 @@ from hypothesis import Phase, given, settings
 from msgspec.structs import replace
 
 from api import resolve
-from api.answer import Block
+from api.answer import Answer, Block
 from api.blocks import KINDS
 from api.eligibility import Eligibility
 from api.known import CatalogueRow, Known, Neighbour, ScopeFeatures, UserFeatures
 from api.plans import BlockPlan, Filters, Hidden, Layout
+from api.render import render_html
 from tests.unit.api.mail_cases import WHOLE, Case, cases
 from tests.unit.api.oracle_mail import Expected
 
@@ -101,7 +102,7 @@ def as_the_layout_asks(case: Case, blocks: tuple[Block, ...]) -> None:
     for plan, block in zip(case.layout.blocks, blocks, strict=True):
         assert [item.position for item in block.items] == list(range(1, len(block.items) + 1))
         assert len(block.items) <= plan.count
-        assert block.template == (plan.template or "")
+        assert block.template == (plan.template or "") or (plan.block, block.template) == ("abandoned_cart", "list")
 
 
 def as_the_catalogue_says(case: Case, blocks: tuple[Block, ...]) -> None:
@@ -356,17 +357,22 @@ def test_some_sold_out_items_do_not_empty_a_block() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cart", "title"),
+    ("cart", "title", "template"),
     [
-        (["a"], "You left this behind"),
-        ([], "Worth a look"),
+        (["a"], "You left this behind", ""),
+        ([], "Worth a look", "list"),
     ],
 )
-def test_the_title_of_a_cart_stands_over_a_cart_alone(cart: list[str], title: str) -> None:
+def test_the_title_and_the_button_of_a_cart_stand_with_a_cart_alone(cart: list[str], title: str, template: str) -> None:
     user = UserFeatures(cart_items=cart, recent_items=["a"])
     layout = Layout("mail", (BlockPlan("abandoned_cart", "You left this behind", "Worth a look"),))
     (block,) = resolve.fill(resolve.prepare(layout, Known(user, {}, {})), {"a": WHOLE})
-    assert (shown((block,)), block.title) == (["a"], title)
+    assert (shown((block,)), block.title, block.template) == (["a"], title, template)
+    assert ("Back to your cart" in render_html(answer_of(block))) == bool(cart)
+
+
+def answer_of(*blocks: Block) -> Answer:
+    return Answer("mail", "u1", None, "2026-01-01T00:00:00Z", None, blocks, "en", ())
 
 
 def test_a_reason_names_the_title_of_the_item_that_led_there() -> None:
