@@ -76,7 +76,7 @@ def _same_hours(axes: Any, drawn: Mapping[str, Any]) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
     if drawn.get("is_time"):
         size, unit = (60, "min") if top >= 120 else (1, "s")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds / size:,.4g} {unit}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds / size:,.3g} {unit}"))
     _time(axes)
     _legend(axes)
 

@@ -98,6 +98,23 @@ def test_who_sends_everything_three_times_is_told_as_repeats() -> None:
     ]
 
 
+def test_once_rates_are_watched_twice_the_events_are_told_as_repeats_and_twice_the_people_elsewhere() -> None:
+    there = history()
+    usual = usual_of(TUESDAY, min(there), SPANS[0], lambda at: there.get(at, {}))
+    assert usual is not None
+    assert [each.kind for each in drifts(hour(3700), usual, rates_are_watched=True)] == ["repeats"]
+    assert [each.kind for each in drifts(hour(3700), usual)] == ["repeats"]
+    assert drifts(hour(3700, people=1800), usual, rates_are_watched=True) == []
+    assert [each.kind for each in drifts(hour(3700, people=1800), usual)] == ["volume"]
+
+
+def test_what_a_few_people_do_much_of_says_little() -> None:
+    dear = {"price": column(3 * CHANCE.lognormal(3, 0.5, 1500))}
+    assert [kind for kind, _ in said(hour(1840, people=900, **dear))] == ["middle"]
+    few = {at: {name: each._replace(people=4) for name, each in there.items()} for at, there in history().items()}
+    assert said(hour(1840, people=4, **dear), few) == []
+
+
 def test_one_bad_week_of_eight_changes_nothing() -> None:
     before = history()
     before[TUESDAY - 3 * WEEK] = hour(20)
