@@ -14,6 +14,7 @@ EVERYTHING: Final = float("-inf")
 
 
 LARGEST_WHOLE: Final = 2.0**53
+NO_OTHERS: Final[list[Any]] = [[], []]
 
 
 class Cart:
@@ -63,31 +64,40 @@ class Cart:
         self.changes[item_id] = [(added_at, left) if left else (older[-1][0], EVERYTHING), *newer]
 
     def write(self, to: Writer) -> list[Any] | None:
-        """What is stored; ids and times go to where all parts have theirs."""
+        """What is stored: items, changes by another quantity than 1, and how many changes each item has, if not one.
+
+        Ids and times go to where all parts have theirs.
+        """
         if not self.changes:
             return None
         changes = list(chain.from_iterable(self.changes.values()))
         times, quantities = zip(*changes, strict=True)
         to.times += times
-        to.times.append(self.updated_at or 0)
+        to.again.append(self.updated_at or 0)
         numbers = to.numbers(self.changes)
-        if len(changes) == len(numbers) and set(quantities) == {1.0}:
-            return [numbers]
-        return [numbers, list(map(len, self.changes.values())), list(map(_packed_quantity, quantities))]
+        content: list[Any] = [numbers]
+        if set(quantities) != {1.0}:
+            others = ((place, by) for place, by in enumerate(quantities) if by != 1.0)
+            content.append([part for place, by in others for part in (place, _packed_quantity(by))])
+        if len(changes) != len(numbers):
+            content += [[]] * (2 - len(content))
+            content.append(list(map(len, self.changes.values())))
+        return content
 
     @classmethod
     def read(cls, packed: list[Any], source: Reader) -> Cart:
         """The cart that `write` gave."""
-        numbers, *rest = packed
-        ones = [1] * len(numbers)
-        lengths, quantities = rest or (ones, ones)
-        times = source.times(len(quantities))
-        changes = zip(times, [EVERYTHING if by is None else float(by) for by in quantities], strict=True)
+        numbers, others, lengths = packed + NO_OTHERS[len(packed) - 1 :]
+        lengths = lengths or [1] * len(numbers)
+        quantities = [1.0] * sum(lengths)
+        for place, by in zip(others[::2], others[1::2], strict=True):
+            quantities[place] = EVERYTHING if by is None else float(by)
+        changes = zip(source.times(len(quantities)), quantities, strict=True)
         cart = cls()
         cart.changes = {
             source.ids[number]: list(islice(changes, length)) for number, length in zip(numbers, lengths, strict=True)
         }
-        (cart.updated_at,) = source.times(1)
+        (cart.updated_at,) = source.again(1)
         return cart
 
     @classmethod

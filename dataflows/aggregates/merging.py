@@ -69,14 +69,14 @@ def _fold(user: User, identity: Identity, now: int) -> User:
     """What the parts come to, without what the user did itself."""
     folded = User()
     folded.seen = SeenByUser(UNBOUNDED)
-    known = SeenByUser(UNBOUNDED, user.seen.pack())
+    known = [user.seen]
     for part in identity.parts.values():
         if part.state is not None:
             alias = User.unpack(part.state)
             folded.merge(alias)
-            known.update(alias.seen)
+            known.append(alias.seen)
     for name in sorted(identity.parts):
         for entry in map(read, identity.parts[name].entries):
-            if entry.hashed not in known:
+            if not any(entry.hashed in seen for seen in known):
                 folded.recall(entry, now)
     return folded

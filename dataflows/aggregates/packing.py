@@ -1,81 +1,112 @@
-"""Compact data for what a state is full of: whole numbers, times, ids.
+"""Compact data for what a state is full of: times, ids, names of categories.
 
-A state is read and written for every user of a micro-batch, so this is quick before it is small: few numbers stay a
-list, which msgpack packs by itself and small ones in a byte; many become an array of the width that they need.
+A state is read and written for every user of a micro-batch, so this is quick before it is small.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import repeat
+from itertools import accumulate, islice, repeat
 from math import gcd
+from operator import sub
 from typing import Any, Final, TypeAlias
+
+from dataflows.aggregates.columns import FEW, Column, pack_column, unpack_column
 
 MILLISECOND: Final = 1000
 SECOND: Final = 1_000_000
 UNITS: Final = (1, MILLISECOND, SECOND)
 """What times are counted in, as clients send them."""
-FEW: Final = 8
-"""So many numbers are not worth a column: it would take longer than it saves."""
-WORDS: Final[Mapping[int, str]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
-"""Widths that `array` knows."""
+LONG: Final = (29, 19, 9)
+"""Bits of what is less than some nine minutes in them: within a visit there are few longer pauses."""
 MOST_STARTS: Final = 8
 MOST_DIGITS: Final = 15
 REMEMBERED: Final = 2**16
 """How many ids are remembered with their parts: those of a catalogue come again and again."""
+SHARED: Final = 63
+"""So many characters a name may share with the one before it."""
 
-Column: TypeAlias = bytes | list[int]
-"""Whole numbers: as they are, or as bytes: a width, then the numbers in it, the lowest byte first as machines have it.
-Where no machine word is as wide, the lowest bytes of all come first, then the next ones, and so on."""
-Ids: TypeAlias = list[str] | tuple[list[str], Column, Column]
+Ids: TypeAlias = list[str] | tuple[list[str], Column] | tuple[list[str], Column, Column]
 """Ids: as they are, or how they begin, the numbers that follow, and, if there are several, which beginning is whose."""
+Steps: TypeAlias = Column | tuple[Column, list[int], list[int]]
+"""How long from one to the next: a column; or one of the lowest bits, and the places and rests of those with more."""
+Times: TypeAlias = Column | tuple[Steps, Column, bytes | list[int]]
+"""Times by how long before a common moment they are. Many are kept in three: how long before the next each of those is
+that come oldest first, how long ago the others are, and the places among both of those that are there already."""
 
 
-def pack_column(numbers: Sequence[int]) -> Column:
-    """Whole numbers from 0 to 2^64 - 1."""
-    if len(numbers) <= FEW:
-        return list(numbers)
-    width = max(1, (max(numbers).bit_length() + 7) // 8)
-    if width in WORDS:
-        return bytes((width,)) + array(WORDS[width], numbers).tobytes()
-    raw = array("Q", numbers).tobytes()
-    return bytes((width,)) + b"".join([raw[place::8] for place in range(width)])
+def pack_times(to: Writer, base: int) -> tuple[int, Times]:
+    """What a writer was given, in the largest of UNITS that is exact, whose place comes first.
 
-
-def unpack_column(packed: Column) -> list[int]:
-    """The numbers that `pack_column` packed."""
-    if isinstance(packed, list):
-        return packed
-    width = packed[0]
-    if width in WORDS:
-        return array(WORDS[width], packed[1:]).tolist()
-    number = (len(packed) - 1) // width
-    raw = bytearray(8 * number)
-    for place in range(width):
-        raw[place::8] = packed[1 + place * number : 1 + (place + 1) * number]
-    return array("Q", raw).tolist()
-
-
-def pack_times(times: Iterable[int], base: int) -> tuple[int, Column]:
-    """Times by how long before `base` they are, all in microseconds, and not after it.
-
-    They are counted in the largest of UNITS that is exact, whose place comes first.
+    Args:
+        to: the times, in microseconds, that are not after `base`.
+        base: the common moment.
     """
-    ages = [base - at for at in times]
-    step = gcd(*ages)
+    times, ordered = to.times, to.ordered
+    if not ordered:
+        ages = [base - at for at in times]
+        place = _place(gcd(*ages))
+        if place:
+            unit = UNITS[place]
+            ages = [age // unit for age in ages]
+        return place, pack_column(ages)
+    known = dict(zip(times, range(len(times)), strict=True))
+    places: list[int] = []
+    for at in to.again:
+        if at not in known:
+            known[at] = len(times)
+            times.append(at)
+        places.append(known[at])
+    steps = list(map(sub, (*times[1:ordered], base), times))
+    others = [base - at for at in times[ordered:]]
+    place = _place(gcd(*steps, *others))
+    if place:
+        unit = UNITS[place]
+        steps = [step // unit for step in steps]
+        others = [age // unit for age in others]
+    return place, (_pack_steps(steps, LONG[place]), pack_column(others), bytes(places) if len(known) < 256 else places)
+
+
+def unpack_times(place: int, packed: Any, base: int) -> Reader:
+    """The times that `pack_times` packed, to be read in the same order."""
+    unit = UNITS[place]
+    if isinstance(packed, bytes) or not packed or isinstance(packed[0], int):
+        return Reader([base - age * unit for age in unpack_column(packed)])
+    steps, others, places = packed
+    ages = _unpack_steps(steps, LONG[place])
+    ages.append(-sum(ages))
+    ages.insert(0, ages.pop())
+    times = [base + age * unit for age in accumulate(ages)]
+    times.pop()
+    times += [base - age * unit for age in unpack_column(others)]
+    return Reader(times, list(map(times.__getitem__, places)))
+
+
+def _place(step: int) -> int:
+    """The place of the largest of UNITS that `step` is a multiple of."""
     if step % MILLISECOND:
-        return 0, pack_column(ages)
-    place = 1 if step % SECOND else 2
-    unit = UNITS[place]
-    return place, pack_column([age // unit for age in ages])
+        return 0
+    return 1 if step % SECOND else 2
 
 
-def unpack_times(place: int, packed: Column, base: int) -> list[int]:
-    """The times that `pack_times` packed."""
-    unit = UNITS[place]
-    return [base - age * unit for age in unpack_column(packed)]
+def _pack_steps(steps: list[int], long: int) -> Steps:
+    most = (1 << long) - 1
+    if max(steps) <= most:
+        return pack_column(steps)
+    larger = [place for place, step in enumerate(steps) if step > most]
+    rests = [steps[place] >> long for place in larger]
+    return pack_column([step & most for step in steps]), larger, rests
+
+
+def _unpack_steps(packed: Any, long: int) -> list[int]:
+    if isinstance(packed, bytes) or isinstance(packed[0], int):
+        return unpack_column(packed)
+    column, larger, rests = packed
+    steps = unpack_column(column)
+    for place, rest in zip(larger, rests, strict=True):
+        steps[place] |= rest << long
+    return steps
 
 
 def pack_ids(ids: list[str]) -> Ids:
@@ -86,16 +117,40 @@ def pack_ids(ids: list[str]) -> Ids:
     table = list(dict.fromkeys(starts))
     if len(table) > MOST_STARTS:
         return ids
-    return table, pack_column(numbers), pack_column(list(map(table.index, starts))) if len(table) > 1 else b""
+    if len(table) == 1:
+        return table, pack_column(numbers)
+    return table, pack_column(numbers), pack_column(list(map(table.index, starts)))
 
 
 def unpack_ids(packed: list[Any]) -> list[str]:
     """The ids that `pack_ids` packed; of the same id always the same object, so that users share them."""
-    if len(packed) != 3 or isinstance(packed[0], str):
+    if not packed or isinstance(packed[0], str):
         return packed
-    table, numbers, places = packed
-    starts = map(table.__getitem__, unpack_column(places)) if places else repeat(table[0])
+    table, numbers, *places = packed
+    starts = map(table.__getitem__, unpack_column(*places)) if places and places[0] else repeat(table[0])
     return list(map(_joined, starts, unpack_column(numbers)))
+
+
+def pack_words(words: Sequence[str]) -> list[str]:
+    """Names, such as categories, each by how many characters it shares with the one before, as one, and the rest."""
+    return list(map(_cut, words, ("", *words)))
+
+
+def unpack_words(packed: Iterable[str]) -> list[str]:
+    """The names that `pack_words` packed."""
+    words, word = [], ""
+    for each in packed:
+        word = word[: ord(each[0])] + each[1:]
+        words.append(word)
+    return words
+
+
+@lru_cache(REMEMBERED)
+def _cut(word: str, before: str) -> str:
+    shared = 0
+    while shared < min(len(word), len(before), SHARED) and word[shared] == before[shared]:
+        shared += 1
+    return chr(shared) + word[shared:]
 
 
 @lru_cache(REMEMBERED)
@@ -114,13 +169,21 @@ def _joined(start: str, number: int) -> str:
 
 
 class Writer:
-    """Where the parts of a state put what they have in common: item ids, each of them once, and times."""
+    """Where the parts of a state put what they have in common: item ids, each of them once, and times.
 
-    __slots__ = ("ids", "times")
+    Attributes:
+        ids: by id, its number.
+        times: those that are hardly among the others.
+        ordered: how many of them, from the first one on, come oldest first; 0 if it is not worth telling.
+        again: those that most often are; the same list as `times` where nothing is ordered.
+    """
+
+    __slots__ = ("again", "ids", "ordered", "times")
 
     def __init__(self) -> None:
         self.ids: dict[str, int] = {}
-        self.times: list[int] = []
+        self.ordered = 0
+        self.again = self.times = list[int]()
 
     def numbers(self, item_ids: Iterable[str]) -> list[int]:
         """The numbers of some ids."""
@@ -132,17 +195,21 @@ class Reader:
     """What a `Writer` was given: ids by number, and the times in the order in which they were written.
 
     Args:
-        ids: by number.
-        times: all of them.
+        times: those that are hardly among the others; all of them if `again` is None.
+        again: those that most often are.
     """
 
-    __slots__ = ("_place", "_times", "ids")
+    __slots__ = ("_again", "_times", "ids")
 
-    def __init__(self, ids: list[str], times: list[int]) -> None:
-        self.ids, self._times, self._place = ids, times, 0
+    def __init__(self, times: list[int], again: list[int] | None = None) -> None:
+        self.ids: list[str] = []
+        self._times = iter(times)
+        self._again = self._times if again is None else iter(again)
 
     def times(self, number: int) -> list[int]:
-        """The next so many times."""
-        start = self._place
-        self._place = start + number
-        return self._times[start : self._place]
+        """The next so many times that are hardly among the others."""
+        return list(islice(self._times, number))
+
+    def again(self, number: int) -> list[int]:
+        """The next so many times that most often are."""
+        return list(islice(self._again, number))

@@ -7,10 +7,13 @@ all entries are also the newest of any larger selection, so that dropping the re
 from __future__ import annotations
 
 from functools import lru_cache, partial
+from math import gcd
+from operator import le, lt
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from dataflows.aggregates.packing import REMEMBERED, Column, Reader, Writer, pack_column, unpack_column
+from dataflows.aggregates.columns import MANY, Column, pack_column, unpack_column
+from dataflows.aggregates.packing import REMEMBERED, Reader, Writer, pack_words, unpack_words
 from dataflows.events import DAY
 
 RECENT: Final = 30
@@ -38,7 +41,7 @@ UNKNOWN_PRICE: Final = -1.0
 
 
 class Recent:
-    """Distinct items, newest first, at most `RECENT` of them."""
+    """Distinct items, at most `RECENT` of them when read, in order of coming, which most often is that of time."""
 
     __slots__ = ("entries",)
 
@@ -48,11 +51,15 @@ class Recent:
     def touch(self, item_id: str, at: int, price: float | None, category: str | None) -> None:
         """An item was looked at."""
         seen = _seen((at, UNKNOWN_PRICE if price is None else price, category or ""))
-        before = self.entries.get(item_id)
-        if before is None or seen > before:
-            self.entries[item_id] = seen
-            if len(self.entries) > 2 * RECENT:
-                self.entries = dict(self.newest())
+        entries = self.entries
+        before = entries.get(item_id)
+        if before is None:
+            entries[item_id] = seen
+            if len(entries) > 2 * RECENT:
+                self.entries = dict(reversed(self.newest()))
+        elif seen > before:
+            del entries[item_id]
+            entries[item_id] = seen
 
     def merge(self, other: Recent) -> None:
         """Take in what another looked at."""
@@ -63,38 +70,46 @@ class Recent:
 
     def newest(self) -> list[tuple[str, Seen]]:
         """The items newest first; items of one moment by their id."""
-        if len(self.entries) == 1:
-            return list(self.entries.items())
-        return sorted(self.entries.items(), key=_newest_first)[:RECENT]
+        entries = list(self.entries.items())
+        times = [seen[0] for _, seen in entries]
+        if all(map(lt, times, times[1:])):
+            entries.reverse()
+            return entries[:RECENT]
+        return sorted(entries, key=_newest_first)[:RECENT]
 
     def write(self, to: Writer) -> list[Any] | None:
         """What is stored; ids and times go to where all parts have theirs, of which this one has to be the first."""
         entries = self.entries
         if not entries:
             return None
-        if len(entries) > RECENT:
-            entries = dict(self.newest())
-        to.ids.update(zip(entries, range(RECENT), strict=False))
         if len(entries) == 1:
-            ((at, price, category),) = entries.values()
+            ((item_id, (at, price, category)),) = entries.items()
+            to.ids[item_id] = 0
             to.times.append(at)
-            return [_packed_prices((price,)), [category]]
+            return [_packed_prices((price,)), pack_words((category,))]
         times, prices, categories = zip(*entries.values(), strict=True)
+        if len(times) > MANY:
+            if len(times) > RECENT or not all(map(le, times, times[1:])):
+                entries = dict(reversed(self.newest()))
+                times, prices, categories = zip(*entries.values(), strict=True)
+            to.ordered, to.again = len(times), []
+        to.ids.update(zip(entries, range(RECENT), strict=False))
         to.times += times
-        table = list(dict.fromkeys(categories))
+        table = {category: place for place, category in enumerate(sorted(set(categories)))}
+        words = pack_words(tuple(table))
         if len(table) == 1:
-            return [_packed_prices(prices), table]
-        return [_packed_prices(prices), table, list(map(table.index, categories))]
+            return [_packed_prices(prices), words]
+        return [_packed_prices(prices), words, _packed_places(bytes(map(table.__getitem__, categories)))]
 
     @classmethod
     def read(cls, packed: list[Any], source: Reader) -> Recent:
         """What `write` gave."""
-        prices, table, *numbers = packed
-        prices = _unpacked_prices(prices)
+        prices, words, *places = packed
+        prices, table = _unpacked_prices(prices), unpack_words(words)
         times = source.times(len(prices))
-        categories = map(table.__getitem__, numbers[0]) if numbers else table * len(times)
+        categories = map(table.__getitem__, _unpacked_places(*places)) if places else table * len(times)
         recent = cls()
-        seen = map(_seen, zip(times, prices, categories, strict=True))
+        seen = map(_seen, zip(times, prices, categories))  # noqa: B905  # of categories there may be one more
         recent.entries = dict(zip(source.ids, seen, strict=False))
         return recent
 
@@ -108,19 +123,52 @@ class Recent:
 
 _seen: Final = partial(tuple.__new__, Seen)
 """A `Seen` of a tuple, without the detour over its arguments by name."""
+
+
+def _packed_places(places: bytes) -> bytes:
+    """Numbers up to 15, two in a byte; up to 255, after a byte of that value."""
+    if max(places) > 15:
+        return b"\xff" + places
+    digits = places.hex()[1::2]
+    return bytes.fromhex(digits if len(digits) % 2 == 0 else digits + "f")
+
+
+def _unpacked_places(packed: bytes | list[int]) -> bytes | list[int]:
+    """What `_packed_places` packed, and perhaps one number more; a list is what version 3 wrote."""
+    if isinstance(packed, list):
+        return packed
+    if packed[0] == 0xFF:
+        return packed[1:]
+    return bytes.fromhex("0" + "0".join(packed.hex()))
+
+
 CENTS: Final = 100
 DEAREST: Final = 1e9
 
 
-def _packed_prices(prices: tuple[float, ...]) -> Column | list[tuple[float, ...]]:
-    """Prices in cents; as they are, in a list, where one of them is no whole cents."""
+def _packed_prices(prices: tuple[float, ...]) -> Column | list[Any]:
+    """Prices in cents; where all differ from the lowest by so and so often a step, a column of how often, the lowest
+    and the step; as they are, in a list, where one of them is no whole cents.
+    """
     cents = list(map(_cents, prices))
-    return pack_column(cents) if min(cents) >= 0 else [prices]
+    low = min(cents)
+    if low < 0:
+        return [prices]
+    if len(cents) > MANY:
+        over = [each - low for each in cents]
+        step = gcd(*over)
+        if step > 1:
+            return [pack_column([each // step for each in over]), low, step]
+    return pack_column(cents)
 
 
 def _unpacked_prices(packed: Any) -> list[float]:
-    if isinstance(packed, list) and isinstance(packed[0], list):
-        return list(packed[0])
+    if isinstance(packed, list):
+        if len(packed) == 1 and isinstance(packed[0], list):
+            return list(packed[0])
+        if isinstance(packed[0], bytes):
+            column, low, step = packed
+            return [_price(low + step * each) for each in unpack_column(column)]
     return list(map(_price, unpack_column(packed)))
 
 

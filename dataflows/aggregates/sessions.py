@@ -198,16 +198,16 @@ class Sessions:
             return None
         content: list[Any] = [self.settled_at > 0]
         if self.settled_at:
-            to.times.append(self.settled_at)
+            to.again.append(self.settled_at)
         for session in self.known:
-            to.times += (session.started_at, session.last_at)
+            to.again += (session.started_at, session.last_at)
             content.append(session.begun + 2 * session.ended)
             if not session.ended:
                 items = session.items
                 if len(items) > MOST_ITEMS:
                     items = {item_id: items[item_id] for item_id in session.newest()}
                 content += (session.pages, session.carts, session.purchases, to.numbers(items))
-                to.times += items.values()
+                to.again += items.values()
         return content
 
     @classmethod
@@ -216,14 +216,14 @@ class Sessions:
         sessions = cls()
         content = iter(packed)
         if next(content):
-            (sessions.settled_at,) = source.times(1)
+            (sessions.settled_at,) = source.again(1)
         for told in content:
-            session = Session(*source.times(2))
+            session = Session(*source.again(2))
             session.begun, session.ended = bool(told & 1), bool(told & 2)
             if not session.ended:
                 session.pages, session.carts, session.purchases = next(content), next(content), next(content)
                 ids = [source.ids[number] for number in next(content)]
-                session.items = dict(zip(ids, source.times(len(ids)), strict=True))
+                session.items = dict(zip(ids, source.again(len(ids)), strict=True))
             sessions.known.append(session)
         return sessions
 

@@ -67,6 +67,21 @@ def _splitter(kinds: int) -> Callable[[int], Counts]:
 
 
 @lru_cache(REMEMBERED)
+def _coded(counts: Counts) -> tuple[int, ...]:
+    """Counts as a number with a bit for each that is not 0, the first kind's the lowest, and then those."""
+    mask = sum(1 << place for place, count in enumerate(counts) if count)
+    return (mask, *filter(None, counts))
+
+
+@lru_cache(REMEMBERED)
+def _decoded(code: tuple[int, ...]) -> int:
+    """The number of what `_coded` coded."""
+    mask, *counts = code
+    lanes = [place for place in range(mask.bit_length()) if mask >> place & 1]
+    return sum(count << lane * LANE for lane, count in zip(lanes, counts, strict=True))
+
+
+@lru_cache(REMEMBERED)
 def _joined(counts: tuple[int, ...]) -> int:
     """The number of some counts."""
     return sum(count << place * LANE for place, count in enumerate(counts))
@@ -177,8 +192,8 @@ class Tiles:
         tiles._grids = [{tile: _joined(tuple(counts)) for tile, counts in grid.items()} for grid in packed]
         return tiles
 
-    def write(self, base: int) -> list[dict[int, Counts]] | None:
-        """What is stored in fewer bytes: the tiles by how long before `base` they are, which is a byte or two.
+    def write(self, base: int) -> list[list[int]] | None:
+        """What is stored in fewer bytes: of each tile how long before `base` it is, and its counts that are not 0.
 
         Args:
             base: a moment near the newest event, in microseconds.
@@ -186,15 +201,20 @@ class Tiles:
         if not any(self.grids):
             return None
         split = _splitter(self.kinds)
-        return [
-            {base // size - tile: split(number) for tile, number in grid.items()}
-            for (size, _), grid in zip(self._spans, self._grids, strict=True)
-        ]
+        levels = []
+        for (size, _), grid in zip(self._spans, self._grids, strict=True):
+            newest, written = base // size, []
+            for tile, number in grid.items():
+                written.append(newest - tile)
+                written += _coded(split(number))
+            levels.append(written)
+        return levels
 
-    def read(self, packed: Sequence[Mapping[int, Counts]], base: int) -> None:
+    def read(self, packed: Sequence[Sequence[int]], base: int) -> None:
         """Take in what `write` gave."""
-        grids = zip(self._spans, packed, strict=True)
-        self._grids = [
-            {base // size - since: _joined(tuple(counts)) for since, counts in grid.items()}
-            for (size, _), grid in grids
-        ]
+        for (size, _), grid, written in zip(self._spans, self._grids, packed, strict=True):
+            newest, place = base // size, 0
+            while place < len(written):
+                end = place + 2 + written[place + 1].bit_count()
+                grid[newest - written[place]] = _decoded(tuple(written[place + 1 : end]))
+                place = end

@@ -6,15 +6,15 @@ from typing import Any
 
 import msgspec
 
-from dataflows.aggregates.packing import Reader, Writer, pack_ids, pack_times, unpack_ids, unpack_times
+from dataflows.aggregates.packing import Writer, pack_ids, pack_times, unpack_ids, unpack_times
 
 
 def packed(part: Any) -> bytes:
     """What is stored of a part, with the ids and times that it puts where all parts have theirs."""
     to = Writer()
     content = part.write(to)
-    base = max(to.times, default=0)
-    return msgspec.msgpack.encode((base, *pack_times(to.times, base), pack_ids(list(to.ids)), content))
+    base = max((*to.times, *to.again), default=0)
+    return msgspec.msgpack.encode((base, *pack_times(to, base), pack_ids(list(to.ids)), content))
 
 
 def read_again(part: Any) -> Any:
@@ -22,4 +22,6 @@ def read_again(part: Any) -> Any:
     base, unit, times, ids, content = msgspec.msgpack.decode(packed(part), strict=False)
     if content is None:
         return type(part)()
-    return type(part).read(content, Reader(unpack_ids(ids), unpack_times(unit, times, base)))
+    source = unpack_times(unit, times, base)
+    source.ids = unpack_ids(ids)
+    return type(part).read(content, source)

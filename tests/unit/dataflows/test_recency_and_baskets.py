@@ -14,7 +14,7 @@ from dataflows.aggregates.baskets import EVERYTHING, MOST_CHANGES, MOST_ITEMS, C
 from dataflows.aggregates.orders import MONEY, MOST_ORDERS, Orders
 from dataflows.aggregates.packing import Writer
 from dataflows.aggregates.recency import RECENT, Kept, Recent, taste
-from dataflows.aggregates.seen import WIDTH, Seen, SeenByUser, hash_id
+from dataflows.aggregates.seen import EARLY_WIDTH, WIDTH, Seen, SeenByUser, hash_id
 from dataflows.events import DAY
 from tests.given import NOW, lists_of, seeds
 from tests.unit.dataflows.proofs import fails, for_all, holds
@@ -65,29 +65,45 @@ def test_a_ring_that_forgets_wrongly_is_caught(mutant: type[Seen]) -> None:
     assert fails(remembers_the_newest_ids, mutant)
 
 
-@for_all(ids=st.lists(st.integers(0, 12)), capacity=st.integers(1, 8), cut=st.integers(0, 50), many=st.integers(1, 8))
-def remembers_the_newest_of_a_user(ring: type[SeenByUser], ids: list[int], capacity: int, cut: int, many: int) -> None:
+@for_all(
+    ids=st.lists(st.integers(0, 12)), others=st.integers(1, 6), early=st.integers(0, 4), cut=st.integers(0, 50),
+    many=st.integers(1, 8),
+)  # fmt: skip
+def remembers_the_newest_of_a_user(
+    ring: type[SeenByUser], ids: list[int], others: int, early: int, cut: int, many: int
+) -> None:
+    """The oldest ones are a set, from which the smallest goes first; the others go there in order."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dataflows.aggregates.seen.INDEXED", many)
-        seen, model = ring(capacity), OrderedDict[int, None]()
+        patch.setattr("dataflows.aggregates.seen.FEW", 1)
+        capacity = early + others
+        seen, oldest, later = ring(capacity, most_early=early), set[int](), list[int]()
         for place, number in enumerate(ids):
             if place == cut:
-                seen = ring(capacity, bytes(seen.pack()))
-            assert seen.add_hash(hash_id(f"e{number}")) == (number not in model)
+                seen = ring(capacity, seen.pack(), early)
+            hashed = hash_id(f"e{number}")
+            is_new = hashed not in oldest and hashed not in later
+            assert seen.add_hash(hashed) == is_new
             assert not seen.add(f"e{number}")
-            model.setdefault(number)
-            if len(model) > capacity:
-                model.popitem(last=False)
-            assert seen.pack() == SeenByUser.of(hash_id(f"e{known}") for known in model).pack()
-            assert len(seen) == len(model) <= capacity
-            assert [hash_id(f"e{each}") in seen for each in range(13)] == [each in model for each in range(13)]
+            if is_new:
+                later.append(hashed)
+            if len(oldest) + len(later) > capacity and oldest:
+                oldest.remove(min(oldest, key=lambda each: each & 0xFFFFFFFF))
+            while len(oldest) < early and later:
+                oldest.add(later.pop(0))
+            del later[: max(0, len(oldest) + len(later) - capacity)]
+            assert len(seen) == len(oldest) + len(later) <= capacity
+            known = {*oldest, *later}
+            assert [hash_id(f"e{each}") in seen for each in range(13)] == [
+                hash_id(f"e{each}") in known for each in range(13)
+            ]
 
 
 class BytesOfTwoIds(SeenByUser):
     """Finds an id across the border of two others."""
 
     def _has(self, digest: bytes) -> bool:
-        return digest in self._packed
+        return digest[:EARLY_WIDTH] in self._early or digest in self._later
 
 
 class NeverFull(SeenByUser):
@@ -96,18 +112,48 @@ class NeverFull(SeenByUser):
         return super()._add(digest)
 
 
+class ForgetsTheFirst(SeenByUser):
+    """Of the early ids the one that stands first, which depends on when they were stored."""
+
+    def _add(self, digest: bytes) -> bool:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("dataflows.aggregates.seen._by_size", bytes)
+            return super()._add(digest)
+
+
 def test_the_ring_of_a_user_remembers_the_newest_ids() -> None:
-    holds(remembers_the_newest_of_a_user, SeenByUser, examples=300)
+    holds(remembers_the_newest_of_a_user, SeenByUser)
 
 
-def test_a_ring_of_a_user_that_never_forgets_is_caught() -> None:
-    assert fails(remembers_the_newest_of_a_user, NeverFull)
+@pytest.mark.parametrize("mutant", [NeverFull, ForgetsTheFirst])
+def test_a_ring_of_a_user_that_forgets_wrongly_is_caught(mutant: type[SeenByUser]) -> None:
+    assert fails(remembers_the_newest_of_a_user, mutant)
 
 
 @pytest.mark.parametrize(("ring", "is_new"), [(SeenByUser, True), (BytesOfTwoIds, False)])
-def test_an_id_is_not_found_across_the_border_of_two_others(ring: type[SeenByUser], is_new: bool) -> None:
-    seen = ring(packed=bytes(range(2 * WIDTH)))
-    assert seen.add_hash(int.from_bytes(bytes(range(2, 2 + WIDTH)), "little")) is is_new
+@pytest.mark.parametrize(("early", "width"), [(0, WIDTH), (2, EARLY_WIDTH)])
+def test_an_id_is_not_found_across_the_border_of_two_others(
+    ring: type[SeenByUser], is_new: bool, early: int, width: int
+) -> None:
+    seen = ring(most_early=early)
+    for start in (0, width):
+        assert seen.add_hash(int.from_bytes(bytes(range(start, start + width)), "little"))
+    assert seen.add_hash(int.from_bytes(bytes(range(2, 2 + width)), "little")) is is_new
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=200, unique=True))
+def test_ids_are_read_as_they_were_stored(hashes: list[int]) -> None:
+    seen = SeenByUser()
+    for hashed in hashes:
+        seen.add_hash(hashed)
+    again = SeenByUser(packed=seen.pack())
+    assert again.pack() == seen.pack()
+    assert len(again) == len(seen)
+    assert all(hashed in again for hashed in hashes)
+
+
+def test_the_ids_of_sixty_events_take_less_than_four_bytes_each() -> None:
+    assert len(SeenByUser.of(hash_id(f"e{number}") for number in range(60)).pack()) < 60 * 4
 
 
 def test_an_id_has_the_same_hash_for_ever() -> None:

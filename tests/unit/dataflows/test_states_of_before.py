@@ -12,7 +12,8 @@ import pytest
 
 from dataflows.aggregates.merging import whole
 from dataflows.aggregates.people import Fact, User
-from dataflows.aggregates.stored import BARE, PLAIN, VERSION
+from dataflows.aggregates.stored import VERSION
+from dataflows.aggregates.stored_before import BARE, COLUMNS, PLAIN
 from dataflows.events import Event, Refused, parse
 from tests.given import an_event
 
@@ -20,6 +21,8 @@ PAYLOADS: Final = Path(__file__).parents[2] / "payloads"
 RECORDED: Final[dict[str, Any]] = json.loads((PAYLOADS / "states_v1.json").read_text())
 PLAINLY: Final[dict[str, Any]] = json.loads((PAYLOADS / "states_v2.json").read_text())
 """The states of the same users as the second version packed them, by name."""
+IN_COLUMNS: Final[dict[str, Any]] = json.loads((PAYLOADS / "states_v3.json").read_text())
+"""The same as the third version packed them."""
 NOW: Final[int] = RECORDED["now"]
 FACTS: Final = {item_id: Fact(*fact) for item_id, fact in RECORDED["facts"].items()}
 
@@ -37,10 +40,11 @@ def folded(events: list[Event]) -> User:
     return user
 
 
-@pytest.mark.parametrize("version", [BARE, PLAIN])
+@pytest.mark.parametrize("version", [BARE, PLAIN, COLUMNS])
 @pytest.mark.parametrize("recorded", RECORDED["users"], ids=lambda each: str(each["name"]))
 def test_a_recorded_state_is_read_and_goes_on(recorded: dict[str, Any], version: int) -> None:
-    packed = b64decode(recorded["state"] if version == BARE else PLAINLY["users"][recorded["name"]])
+    by_name = IN_COLUMNS if version == COLUMNS else PLAINLY
+    packed = b64decode(recorded["state"] if version == BARE else by_name["users"][recorded["name"]])
     events = events_of(recorded["events"])
     assert version_of(packed) == version
     user = User.unpack(packed)
@@ -55,9 +59,10 @@ def test_a_recorded_state_is_read_and_goes_on(recorded: dict[str, Any], version:
     assert again.row(NOW) == folded([*events, later]).row(NOW)
 
 
+@pytest.mark.parametrize("by_name", [PLAINLY, IN_COLUMNS], ids=["2", "3"])
 @pytest.mark.parametrize("name", ["d1", "u2", "u3"])
-def test_what_ids_are_to_one_another_is_read_and_stored_again(name: str) -> None:
-    before = User.unpack(b64decode(PLAINLY["together"][name]))
+def test_what_ids_are_to_one_another_is_read_and_stored_again(name: str, by_name: dict[str, Any]) -> None:
+    before = User.unpack(b64decode(by_name["together"][name]))
     again = User.unpack(before.pack())
     assert before.identity is not None
     assert again.identity is not None

@@ -9,22 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataflows.aggregates.columns import FEW, LITTLE, pack_column, unpack_column
 from dataflows.aggregates.identity import Identity, Links, Part
 from dataflows.aggregates.packing import (
-    FEW,
     UNITS,
-    pack_column,
+    Writer,
     pack_ids,
     pack_times,
-    unpack_column,
+    pack_words,
     unpack_ids,
     unpack_times,
+    unpack_words,
 )
 from dataflows.aggregates.people import MOMENTS, PROFILE, User
 from dataflows.aggregates.population import Standing
 from dataflows.aggregates.recency import Recent
 from dataflows.aggregates.sessions import Session
-from dataflows.aggregates.stored import FIRST
 from dataflows.aggregates.stored import MOMENTS as STORED_MOMENTS
 from dataflows.aggregates.stored import PROFILE as STORED_PROFILE
 from dataflows.events import HOUR, SECOND, Event
@@ -105,20 +105,56 @@ def test_a_state_that_loses_something_is_caught(mutant: type[User]) -> None:
     assert fails(goes_on_as_it_was, mutant)
 
 
-@given(st.lists(st.integers(0, 2**64 - 1).flatmap(lambda most: st.integers(0, most)), max_size=3 * FEW))
-def test_a_column_holds_its_numbers(numbers: list[int]) -> None:
+WIDE = st.integers(1, 64).flatmap(
+    lambda width: st.lists(st.integers(0, 2**width - 1), max_size=6 * FEW).map(lambda numbers: (width, numbers))
+)
+
+
+@given(WIDE)
+def test_a_column_holds_its_numbers(wide: tuple[int, list[int]]) -> None:
+    width, numbers = wide
     packed = pack_column(numbers)
     assert unpack_column(packed) == numbers
     if len(numbers) > FEW:
-        assert len(packed) == 1 + len(numbers) * max(1, (max(numbers).bit_length() + 7) // 8)
+        assert len(packed) <= 2 + len(numbers) * width // 8 + LITTLE // 8
 
 
-@given(st.lists(st.integers(0, 2 * NOW)), st.sampled_from((1, 1000, SECOND)))
-def test_times_are_exact_in_the_unit_that_they_come_in(ages: list[int], unit: int) -> None:
-    times = [2 * NOW - age // unit * unit for age in ages]
-    found, packed = pack_times(times, 2 * NOW)
-    assert UNITS[found] >= unit
-    assert unpack_times(found, packed, 2 * NOW) == times
+@given(
+    st.lists(st.integers(0, 2 * NOW)),
+    st.lists(st.integers(0, 2 * NOW)),
+    st.data(),
+    st.sampled_from((1, 1000, SECOND)),
+    st.booleans(),
+)
+def test_times_are_exact_in_the_unit_that_they_come_in(
+    ages: list[int], others: list[int], data: st.DataObject, unit: int, is_ordered: bool
+) -> None:
+    times, rest = ([2 * NOW - age // unit * unit for age in each] for each in (ages, others))
+    again = data.draw(st.lists(st.sampled_from([*times, *rest, NOW // SECOND * SECOND]), max_size=10))
+    to = Writer()
+    if is_ordered and times:
+        times.sort()
+        to.ordered, to.again = len(times), []
+    to.times += times + rest
+    to.again += again
+    place, packed = pack_times(to, 2 * NOW)
+    assert UNITS[place] >= unit
+    source = unpack_times(place, msgspec.msgpack.decode(msgspec.msgpack.encode(packed)), 2 * NOW)
+    assert source.times(len(times + rest)) == times + rest
+    assert source.again(len(again)) == again
+
+
+@given(st.lists(TEXTS))
+def test_names_are_what_they_were(words: list[str]) -> None:
+    assert unpack_words(pack_words(words)) == words
+
+
+def test_names_that_begin_alike_tell_it_once() -> None:
+    assert pack_words(("Home/Kitchen", "Home/Kitchen/Cups", "Home/Office")) == [
+        "\0Home/Kitchen",
+        "\x0c/Cups",
+        "\x05Office",
+    ]
 
 
 NUMBERED = st.builds(
@@ -145,7 +181,7 @@ def test_prices_are_what_they_were(prices: list[float | None]) -> None:
 
 
 def test_every_moment_and_trait_has_its_place_in_what_is_stored() -> None:
-    assert {*STORED_MOMENTS, FIRST} == set(MOMENTS)
+    assert set(STORED_MOMENTS) == set(MOMENTS)
     assert set(STORED_PROFILE) == set(PROFILE)
 
 
