@@ -101,7 +101,7 @@ def test_order_and_packing_change_no_row() -> None:
 
 
 def test_a_row_stays_as_it_is_until_it_is_due() -> None:
-    holds(a_row_stays_as_it_is_until_it_is_due, Item, examples=300)
+    holds(a_row_stays_as_it_is_until_it_is_due, Item)
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ class OneByOne(Watch):
 
 
 def test_a_delivery_is_judged_by_all_that_came_so_far() -> None:
-    holds(a_delivery_judges_by_all_that_came_so_far, Watch, examples=300)
+    holds(a_delivery_judges_by_all_that_came_so_far, Watch)
 
 
 @pytest.mark.parametrize("mutant", [OneMailForAll, ForgetsDeliveries, CountsClicksNotLinks, OneByOne])

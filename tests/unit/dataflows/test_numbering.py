@@ -73,7 +73,7 @@ def from_what_was_committed(stream: Any, place: Place, to: str) -> Place:
 
 
 def test_every_event_of_every_stream_counts_once() -> None:
-    holds(counts_every_event_of_every_stream_once, moved, examples=300)
+    holds(counts_every_event_of_every_stream_once, moved)
 
 
 @pytest.mark.parametrize("mutant", [as_the_stream_counts, from_what_was_committed])

@@ -76,11 +76,11 @@ class DoesNotCool(Scope):
 
 
 def test_the_order_equals_sorting_all_items() -> None:
-    holds(order_equals_sorting_all_items, Scope, examples=300)
+    holds(order_equals_sorting_all_items, Scope)
 
 
 def test_an_item_cools_down_without_being_touched() -> None:
-    holds(an_item_cools_down_without_being_touched, Scope, examples=200)
+    holds(an_item_cools_down_without_being_touched, Scope)
 
 
 @pytest.mark.parametrize(

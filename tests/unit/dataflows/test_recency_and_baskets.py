@@ -57,7 +57,7 @@ class Unbounded(Seen):
 
 
 def test_the_ring_remembers_the_newest_ids() -> None:
-    holds(remembers_the_newest_ids, Seen, examples=300)
+    holds(remembers_the_newest_ids, Seen)
 
 
 @pytest.mark.parametrize("mutant", [NewestFirstOut, Unbounded])
@@ -197,7 +197,7 @@ class RunningQuantity(Cart):
 
 
 def test_the_cart_holds_the_fold_of_its_changes_in_whatever_order_they_come() -> None:
-    holds(holds_the_fold_of_its_changes, Cart, examples=300)
+    holds(holds_the_fold_of_its_changes, Cart)
 
 
 @pytest.mark.parametrize("mutant", [RemovalsFirst, RunningQuantity])
@@ -275,7 +275,7 @@ class GivesUpTooLate(Kept):
 
 
 def test_an_item_is_kept_until_it_is_given_up() -> None:
-    holds(keeps_what_was_not_given_up, Kept, examples=300)
+    holds(keeps_what_was_not_given_up, Kept)
 
 
 @pytest.mark.parametrize("mutant", [LastWordWins, GivesUpTooLate])
@@ -333,7 +333,7 @@ class FirstLookStays(Recent):
 
 
 def test_the_newest_thirty_looks_are_exact_whatever_the_order() -> None:
-    holds(has_the_newest_looks, Recent, examples=200)
+    holds(has_the_newest_looks, Recent)
 
 
 @pytest.mark.parametrize("mutant", [OneTooFew, FirstLookStays])
@@ -395,7 +395,7 @@ class BelowZero(Orders):
 
 
 def test_what_was_given_back_was_not_spent_whichever_is_known_first() -> None:
-    holds(spends_what_was_not_given_back, Orders, examples=300)
+    holds(spends_what_was_not_given_back, Orders)
 
 
 @pytest.mark.parametrize("mutant", [RefundsOnlyWhatItKnows, BelowZero])

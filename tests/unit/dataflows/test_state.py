@@ -128,7 +128,7 @@ class AlwaysNew(StateTable[Any]):
 
 
 def test_states_are_never_lost_and_few_are_kept() -> None:
-    holds(states_are_never_lost_and_few_are_kept, StateTable, examples=300)
+    holds(states_are_never_lost_and_few_are_kept, StateTable)
 
 
 @pytest.mark.parametrize("mutant", [ReadsOneByOne, NeverForgets, AlwaysNew])
@@ -272,7 +272,7 @@ class StoresNothingNew(SeenIds):
 
 
 def test_ids_are_remembered_across_restarts_as_far_back_as_the_capacity() -> None:
-    holds(ids_are_remembered_across_restarts, SeenIds, examples=400)
+    holds(ids_are_remembered_across_restarts, SeenIds)
 
 
 @pytest.mark.parametrize("mutant", [PopsTooMuch, NeverPops, StoresNothingNew])

@@ -236,11 +236,11 @@ def test_a_row_stays_as_it_is_until_it_is_due() -> None:
 
 
 def test_every_number_falls_in_the_end() -> None:
-    holds(every_number_falls_in_the_end, User, examples=200)
+    holds(every_number_falls_in_the_end, User)
 
 
 def test_a_count_changes_when_it_is_due() -> None:
-    holds(a_count_changes_when_it_is_due, User, examples=200)
+    holds(a_count_changes_when_it_is_due, User)
 
 
 @pytest.mark.parametrize(
