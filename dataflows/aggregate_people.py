@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from dataflows.aggregate import CALM, EXPIRED_AT_ONCE, EXPIRED_IN_CALM, DueSet
+from dataflows.aggregates.effects import CONSENTS, SAYING, Fact
 from dataflows.aggregates.merging import whole
-from dataflows.aggregates.people import CONSENTS, ONCE_KNOWN, PROFILING, SAYING, Fact, User
+from dataflows.aggregates.people import ONCE_KNOWN, PROFILING, User
 from dataflows.aggregates.population import Move, Standing, standing_of
 from dataflows.aggregates.segments import segment_of, turn_of
 from dataflows.aggregates.sessions import Derived

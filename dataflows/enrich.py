@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from msgspec.structs import replace
 
-from dataflows.aggregates.people import Fact
+from dataflows.aggregates.effects import Fact
 from dataflows.enrichments import Source
 from dataflows.events import OURS, Event, Placed, Refused
 from dataflows.metrics import ENRICHMENTS_FAILED

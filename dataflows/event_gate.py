@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
-from dataflows.aggregates.people import Fact
+from dataflows.aggregates.effects import Fact
 from dataflows.events import MINUTE, TIMELESS, Event, Refused
 from dataflows.held import Ceiling
 from dataflows.stages import Enriched, Validated

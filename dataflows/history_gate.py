@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from dataflows.aggregates.people import Fact
+from dataflows.aggregates.effects import Fact
 from dataflows.event_gate import LOOKED_AT, Behaviour, LookUp, TableVerdict, catalogue
 from dataflows.events import Event, Refused, parse
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from dataflows.aggregates.effects import SAYING, Fact
 from dataflows.aggregates.identity import MOST_LOGGED, Identity, Links, origin_of, part_name
 from dataflows.aggregates.log import is_overgrown, newest, read, write
 from dataflows.aggregates.merging import consent_of, contribution
-from dataflows.aggregates.people import PROFILING, SAYING, Fact, User
+from dataflows.aggregates.people import PROFILING, User
 from dataflows.erased_ids import ErasedIds
 from dataflows.erasing import counted
 from dataflows.events import Event

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, field
 
-from dataflows.aggregates.people import Fact
+from dataflows.aggregates.effects import Fact
 from dataflows.connectors import Records
 from dataflows.erasing import Erase
 from dataflows.events import Outcome, Placed, Refused

@@ -9,7 +9,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import redis
 
-from dataflows.aggregates.people import Fact, User
+from dataflows.aggregates.effects import Fact
+from dataflows.aggregates.people import User
 from dataflows.metrics import ENRICHMENTS_FAILED
 from dataflows.transaction import ask
 from feature_repo.layout import ITEM, USER, EntityLayout, UnreadableValue, read_stamp

@@ -19,7 +19,7 @@ import hiredis
 from hypothesis import strategies as st
 from msgspec import convert
 
-from dataflows.aggregates.people import Fact
+from dataflows.aggregates.effects import Fact
 from dataflows.events import DAY, EVENT_TYPES, HOUR, MINUTE, SECOND, Event
 
 NOW: Final = 1_779_010_200 * SECOND

@@ -11,8 +11,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from dataflows.aggregates.effects import CONSENTS, TRAITS, UNKNOWN, Fact
 from dataflows.aggregates.identity import MOST_LOGGED, SLACK
-from dataflows.aggregates.people import CONSENTS, TRAITS, UNKNOWN, Fact
 from dataflows.aggregates.seen import hash_id
 from dataflows.events import EVENT_TYPES, Event, Line
 

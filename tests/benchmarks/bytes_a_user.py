@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable
 from statistics import fmean, median
 from typing import Any, Final, NamedTuple
 
-from dataflows.aggregates.people import ONCE_KNOWN, Fact, User
+from dataflows.aggregates.effects import Fact
+from dataflows.aggregates.people import ONCE_KNOWN, User
 from dataflows.events import DAY, HOUR, MINUTE, Event
 from dataflows.redis_memory import LIMITS
 from dataflows.transaction import ask

@@ -16,7 +16,8 @@ import redis
 
 from dataflows.aggregate import DueSet
 from dataflows.aggregate_people import FoldPeople, Partition
-from dataflows.aggregates.people import Fact, User
+from dataflows.aggregates.effects import Fact
+from dataflows.aggregates.people import User
 from dataflows.connectors.letters import open_letters
 from dataflows.connectors.redis_streams import connect
 from dataflows.derived import DerivedStream

@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 from typing import Any, Final
 
-from dataflows.aggregates.people import Fact
+from dataflows.aggregates.effects import Fact
 from dataflows.events import DAY, HOUR, MINUTE, SECOND, Event
 from dataflows.mapping import load_mapping
 from dataflows.replay import read_events

@@ -27,7 +27,8 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 
 from dataflows.aggregate import Aggregate
 from dataflows.aggregate_people import FoldPeople, Partition
-from dataflows.aggregates.people import COUNTED, KINDS, Fact, User
+from dataflows.aggregates.effects import COUNTED, Fact
+from dataflows.aggregates.people import KINDS, User
 from dataflows.aggregates.tiles import USER_LEVELS, Tiles, Totals
 from dataflows.derived import silence
 from dataflows.erased_ids import ErasedIds

@@ -14,9 +14,10 @@ from typing import Any, Final
 from dataflows.aggregate import DueSet
 from dataflows.aggregate_items import SEEN_KEY, FoldItems, SeenIds
 from dataflows.aggregate_people import FoldPeople, Partition
+from dataflows.aggregates.effects import Fact
 from dataflows.aggregates.items import Item, unpack_scope
 from dataflows.aggregates.neighbours import Visit
-from dataflows.aggregates.people import Fact, User
+from dataflows.aggregates.people import User
 from dataflows.aggregates.popularity import Scope
 from dataflows.derived import KEEP, DerivedStream
 from dataflows.enrich import enrich

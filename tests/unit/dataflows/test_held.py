@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dataflows.aggregates.people import Fact
+from dataflows.aggregates.effects import Fact
 from dataflows.derived import read_event
 from dataflows.event_gate import (
     FEW,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from dataflows.aggregates.people import UNKNOWN, Fact
+from dataflows.aggregates.effects import UNKNOWN, Fact
 from dataflows.event_gate import FEW, SETTLED
 from dataflows.events import DAY, HOUR
 from dataflows.history_gate import HistoryGate, Told, Unlikely

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dataflows.aggregate import EXPIRED_AT_ONCE, DueSet
 from dataflows.aggregate_items import SEEN_KEY, SeenIds
-from dataflows.aggregates.people import Fact
+from dataflows.aggregates.effects import Fact
 from dataflows.state import FOUND_FOR, MISSING_FOR, CatalogueFacts, StateTable, entity_states, visit_key, visit_states
 from feature_repo.layout import ITEM, USER
 from tests.given import NOW, lists_of, written

@@ -10,8 +10,9 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from dataflows.aggregates.effects import Fact
 from dataflows.aggregates.merging import whole
-from dataflows.aggregates.people import Fact, User
+from dataflows.aggregates.people import User
 from dataflows.aggregates.stored import VERSION
 from dataflows.aggregates.stored_before import BARE, COLUMNS, PLAIN
 from dataflows.events import Event, Refused, parse

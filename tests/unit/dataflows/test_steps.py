@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from dataflows.aggregate import TICK, Aggregate
-from dataflows.aggregates.people import Fact
+from dataflows.aggregates.effects import Fact
 from dataflows.enrich import enrich, items_of
 from dataflows.events import MINUTE, Event, Line, Refused, parse
 from dataflows.gate import Gate

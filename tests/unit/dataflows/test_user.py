@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from dataflows.aggregates.people import COUNTED, KINDS, User
+from dataflows.aggregates.effects import COUNTED
+from dataflows.aggregates.people import KINDS, User
 from dataflows.aggregates.versions import UnknownVersion
 from dataflows.events import DAY, HOUR, MINUTE, SECOND, Event, Line
 from tests.given import FACTS, NOW, an_event, histories, nows, seeds
@@ -183,7 +184,7 @@ class RecentByArrival(User):
 
 
 class NewestWordByArrival(User):
-    def _learn(self, name: str, value: Any, at: int) -> None:
+    def learn(self, name: str, value: Any, at: int) -> None:
         self.profile[name] = (at, value)
 
 
