@@ -99,7 +99,7 @@ class SeenByUser:
 
     def __init__(self, capacity: int = USER_SEEN, packed: bytes = b"", most_early: int | None = None) -> None:
         self.capacity = capacity
-        self._most_early = (min(EARLY, capacity // EARLY) if most_early is None else most_early) * EARLY_WIDTH
+        self._most_early = most_early
         early, later = _unpacked(packed) if packed else (b"", b"")
         self._early, self._later = bytearray(early), bytearray(later)
         self._index: set[bytes] | None = None
@@ -134,7 +134,7 @@ class SeenByUser:
         if self._has(digest):
             return False
         early, later = self._early, self._later
-        if len(early) < self._most_early:
+        if not later and self._is_early(len(early) // EARLY_WIDTH):
             early += digest[:EARLY_WIDTH]
         else:
             later += digest
@@ -147,6 +147,10 @@ class SeenByUser:
                 self._index.discard(bytes(later[:WIDTH]))
             del later[:WIDTH]
         return True
+
+    def _is_early(self, place: int) -> bool:
+        most = self._most_early
+        return place < (min(EARLY, self.capacity // EARLY) if most is None else most)
 
     def _beginnings(self) -> set[bytes]:
         early, later = bytes(self._early), bytes(self._later)
