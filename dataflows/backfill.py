@@ -80,7 +80,7 @@ def backfill(
             stream is seen in the stream.
         mapping_file: what says which column is which field.
         stop: whether to stop.
-        progress: told of an input, and which further share of it was read.
+        progress: told of an input, and of which further share of it nothing is left to do; they add up to 1.
         as_it_is: take files whose events look wrong as a whole.
 
     Raises:
@@ -106,7 +106,9 @@ def backfill(
             with renewing(leases):
                 mark = each.mark(mapping_file)
             names = {flow: f"backfill-{flow}:{mark}" for flow in FLOWS}
-            if not all(client.hexists(OFFSETS_KEY.format(name), ROWS) for name in names.values()):
+            if all(client.hexists(OFFSETS_KEY.format(name), ROWS) for name in names.values()):
+                progress(each, 1.0)
+            else:
                 with renewing(leases):
                     history = History(each.events(mapping), len(partitions), in_stream)
                     begun = any(client.exists(OFFSETS_KEY.format(name)) for name in names.values())
@@ -114,6 +116,7 @@ def backfill(
                         gate.look_at(each.name, history.chunks(settings.batch_events))
                 for flow, name in names.items():
                     committed = committed_offsets(client, name, partitions)
+                    progress(each, history.share_done(committed) / len(FLOWS))
                     batches = history.batches(committed, settings.batch_events)
                     on_read = partial(_go_on, leases, partial(progress, each), len(FLOWS) * len(history))
                     source = HistorySource(batches, stop, on_read)

@@ -87,11 +87,18 @@ class History:
         for first in range(0, len(rows), size):
             yield [self._events[row] for row in rows[first : first + size].tolist()]
 
+    def share_done(self, committed: Mapping[int, int]) -> float:
+        """Of what share of the rows nothing is left to do: they are committed, or left to the live flows."""
+        return 1 - len(self._left(committed)) / len(self) if len(self) else 1.0
+
+    def _left(self, committed: Mapping[int, int]) -> npt.NDArray[np.int64]:
+        done = np.array([committed[partition] for partition in range(len(committed))], np.int64)
+        return np.flatnonzero(self._wanted & (np.arange(len(self._events)) > done[self._partitions]))
+
     def batches(self, committed: Mapping[int, int], size: int) -> Iterator[list[Received]]:
         """What is left to do behind the committed places, `size` events at a time, in one micro-batch a partition."""
         encode = msgspec.json.Encoder().encode
-        done = np.array([committed[partition] for partition in range(len(committed))], np.int64)
-        rows = np.flatnonzero(self._wanted & (np.arange(len(self._events)) > done[self._partitions]))
+        rows = self._left(committed)
         for first in range(0, len(rows), size):
             chunk = rows[first : first + size]
             owners = self._partitions[chunk]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
@@ -22,11 +22,15 @@ from tests.unit.dataflows.doubles import Clock, Committed, in_batches
 from tests.unit.dataflows.oracle import Arrival, item_stats, user_row
 from tests.unit.dataflows.streams import STORIES, batched, comparable, spread, with_repeats
 
+STORIES_AN_ENGINE: Final = 25
+"""An engine is started two to four times a story, which is too dear for five hundred of them. Those are in
+`tests/unit/dataflows/test_law.py`: the same streams, deaths and readings again, through the same folds, by turns."""
+
 FLOWS = pytest.mark.parametrize("flow", [people, items])
 
 
 @given(story=STORIES, seed=seeds())
-@settings(max_examples=25)
+@settings(max_examples=STORIES_AN_ENGINE)
 def test_events_in_rows_out(story: list[Event], seed: int) -> None:
     chance = random.Random(seed)
     stream = with_repeats(story, chance)
@@ -48,7 +52,7 @@ def test_events_in_rows_out(story: list[Event], seed: int) -> None:
 
 @FLOWS
 @given(story=STORIES, seed=seeds())
-@settings(max_examples=25)
+@settings(max_examples=STORIES_AN_ENGINE)
 def test_a_process_that_is_killed_and_started_again_ends_with_the_same_table(
     flow: Any, story: list[Event], seed: int
 ) -> None:

@@ -155,6 +155,7 @@ def run(stand: Stand, *arguments: str | Path, code: int = 0) -> str:
         assert process.wait() == code, process.log.read_text()
     finally:
         process.kill()
+    assert code or "100%|" in process.log.read_text(), "the bar tells of what was done before, too"
     said = process.log.read_text().splitlines()
     return "\n".join(said[-len(FLOWS) :] if not code else said)
 

@@ -331,7 +331,10 @@ def test_micro_batches_hold_the_rest_of_the_file_once_each_in_order(
     story: list[Event], size: int, done: tuple[int, int]
 ) -> None:
     events = in_time(story)
-    reads = list(History(events, PARTITIONS, NONE).batches(dict(enumerate(done)), size))
+    history = History(events, PARTITIONS, NONE)
+    reads = list(history.batches(dict(enumerate(done)), size))
+    left = sum(len(batch.offsets) for read in reads for batch in read)
+    assert history.share_done(dict(enumerate(done))) == (1 - left / len(events) if events else 1)
     found = [(batch.partition, place, value) for each in reads for batch in each
              for place, value in zip(batch.offsets, batch.values, strict=True)]  # fmt: skip
     owners = [partition_of(event["user_id"], PARTITIONS) for event in events]
