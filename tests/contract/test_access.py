@@ -55,7 +55,7 @@ def test_every_route_lets_in_whom_it_should_and_nobody_else(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each method of each route by each role, by key and by token."""
-    monkeypatch.setattr("api.erasure.ANSWER_WITHIN", 0.01)  # no flow is there to wait for
+    monkeypatch.setattr("api.erasure_routes.ANSWER_WITHIN", 0.01)  # no flow is there to wait for
     monkeypatch.setattr("api.erasure.FLOW_SECONDS", 0.0)
 
     async def story(api: Service) -> None:

@@ -135,7 +135,7 @@ def test_its_mails_have_pictures_and_links_that_lead_into_the_shop(demo: Demo, f
         click = api.get(first["click_url"])
         assert (click.status_code, click.headers["location"]) == (302, item["url"])
         page = api.get("/v1/open-links/weekly", params={**said, "format": "html"}, headers=demo.headers).text
-        assert page.count("<img ") == len(slots) == 12
+        assert page.count("<img ") == len(slots) >= 12
     assert (folder / "link_key").stat().st_mode & 0o077 == 0
 
 
