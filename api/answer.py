@@ -13,7 +13,7 @@ Source = Literal["personal", "segment", "popular", "static"]
 """The rung that answered: the person's own features, their segment, what is popular, or the layout itself."""
 
 
-class Item(msgspec.Struct, frozen=True):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """One product (or piece of editorial) in a block, as the reader will see it.
 
     `position` counts from 1 within the block. Prices are in units of `currency` (ISO 4217), not in cents;

@@ -17,13 +17,12 @@ from redis.asyncio.connection import async_timeout as timeout  # of asyncio, or 
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
-from api import resolve
 from api.answer import Answer
 from api.breaker import PAUSE
 from api.known import UserFeatures
 from api.plans import Layout
 from api.serve import BlockServer, may_see
-from api.shelf import MADE_AT_ONCE
+from api.shelf import MADE_AT_ONCE, Filled
 
 READ_AT_ONCE: Final = 128
 """Users whose features are read in one go."""
@@ -65,11 +64,11 @@ class Batch:
         for start in range(0, len(user_ids), READ_AT_ONCE):
             chunk = user_ids[start : start + READ_AT_ONCE]
             self._shelf = self._server.shelves.current()
-            mails = await self._read(chunk)
+            filled = await self._read(chunk)
             settling, answers, fresh = self._server.settling, dict(self._found), []
             for count, user_id in enumerate(dict.fromkeys(chunk), start=1):
-                if user_id in mails:
-                    fresh.append(self._answer(user_id, mails[user_id]))
+                if user_id in filled:
+                    fresh.append(self._answer(user_id, filled[user_id]))
                 elif user_id not in answers:
                     answers[user_id] = settling.without_store(self._answer(user_id, None))
                 if count % MADE_AT_ONCE == 0:
@@ -81,33 +80,33 @@ class Batch:
             yield [answers[user_id] for user_id in chunk]
             await settling.room()
 
-    def _answer(self, user_id: str, mail: resolve.Mail | None) -> Answer:
-        """The mail of a user; from the snapshot where nothing could be read of them."""
-        if mail is None:
+    def _answer(self, user_id: str, filled: Filled | None) -> Answer:
+        """The answer to a user; from the snapshot where nothing could be read of them."""
+        if filled is None:
             blocks = self._server.plain(self._layout, self._excluded)
             return self._server.made(self._layout, user_id, self._send_id, self._layout.locale, UserFeatures(), blocks)
-        blocks = resolve.fill(mail, self._shelf.catalogue)
+        mail, blocks = filled
         return self._server.made(self._layout, user_id, self._send_id, mail.locale, mail.known.user, blocks)
 
-    async def _read(self, chunk: Sequence[str]) -> dict[str, resolve.Mail]:
-        """The mails of some users, ready to be filled; nobody's if the store does not answer for too long.
+    async def _read(self, chunk: Sequence[str]) -> dict[str, Filled]:
+        """The mails of some users; nobody's if the store does not answer for too long.
 
         Those that were decided before are in `_found`.
         """
         self._found, self._instead = {}, frozenset()
         while True:
             started = self._monotonic()
-            if (mails := await self._try(chunk)) is not None:
-                return mails
+            if (filled := await self._try(chunk)) is not None:
+                return filled
             if self._patience <= 0:
                 return {}
             await asyncio.sleep(PAUSE)
             self._patience -= self._monotonic() - started
 
-    async def _try(self, chunk: Sequence[str]) -> dict[str, resolve.Mail] | None:
-        return await self._server.tried(lambda: self._prepared(chunk), CHUNK_SECONDS)
+    async def _try(self, chunk: Sequence[str]) -> dict[str, Filled] | None:
+        return await self._server.tried(lambda: self._filled(chunk), CHUNK_SECONDS)
 
-    async def _prepared(self, chunk: Sequence[str]) -> dict[str, resolve.Mail]:
+    async def _filled(self, chunk: Sequence[str]) -> dict[str, Filled]:
         """A reading of the users, one of lists and neighbours, one of catalogue rows, each for all of the chunk."""
         server, layout = self._server, self._layout
         now = server.seconds()
@@ -121,7 +120,7 @@ class Batch:
         self._instead = found.keys() - self._found.keys()
         users = {each: user for each, user in users.items() if each not in self._found}
         served = await server.before(layout, users, self._send_id, now)
-        return await self._shelf.prepared(layout, users, served, self._excluded, now)
+        return await self._shelf.filled_all(layout, users, served, self._excluded, now)
 
 
 class Stream(StreamingResponse):

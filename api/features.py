@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from sys import intern
 from typing import Any, Final
 
 import redis.asyncio
@@ -17,6 +18,7 @@ from redis.backoff import NoBackoff
 from api.freshness import CaughtUp, too_old
 from api.known import CatalogueRow, Neighbour, ScopeFeatures, UserFeatures
 from api.metrics import STALE, UNREADABLE
+from dataflows.connectors.round_trips import RoundTrips
 from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout, UnreadableValue, read_stamp
 
 USER_NAMES: Final = (
@@ -27,6 +29,13 @@ USER_VIEWS: Final = ("user_activity", "user_items")
 SCOPE_NAMES: Final = ("items", "bestsellers")
 SCOPE_VIEWS: Final = ("scope_popular", "scope_bestsellers")
 USER_FIELDS: Final = (*USER.fields(USER_NAMES), *(USER.stamps[view] for view in USER_VIEWS))
+_ask_user: Final = USER.hmget(USER_FIELDS)
+TRIP_SECONDS: Final = 0.05
+EACH_SECONDS: Final = 0.002
+"""How long a round trip may take, and more for each of its commands."""
+CONNECTIONS: Final = 32
+FREE_SECONDS: Final = 1.0
+"""How many connections a process has, and how long a free one is waited for where no deadline is sooner."""
 CONSENTS: Final = ("email_allowed", "profile_allowed")
 """What is shown of who said no to a profile."""
 CAUGHT_UP_KEY: Final = "inlay:caught_up:{}"
@@ -51,6 +60,7 @@ class OnlineFeatures:
 
     def __init__(self, client: redis.asyncio.Redis, now: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
         self._client, self._now = client, now
+        self._trips = RoundTrips(client, TRIP_SECONDS, each=EACH_SECONDS, at_once=2, tries=2)
         self._people = CaughtUp()
 
     async def look_at_flows(self) -> None:
@@ -61,14 +71,14 @@ class OnlineFeatures:
 
     async def user(self, user_id: str) -> UserFeatures:
         """What blocks need to know of a user."""
-        return self._user(user_id, await self._client.execute_command("HMGET", USER.key(user_id), *USER_FIELDS))
+        (row,) = await self._trips.ask([_ask_user(user_id)])
+        if isinstance(row, redis.ResponseError):
+            raise row
+        return self._user(user_id, row)
 
     async def users_of(self, user_ids: Collection[str]) -> dict[str, UserFeatures]:
         """Likewise of many users in one go; one who alone cannot be read is left out."""
-        pipeline = self._client.pipeline(transaction=False)
-        for user_id in user_ids:
-            pipeline.execute_command("HMGET", USER.key(user_id), *USER_FIELDS)
-        rows = await pipeline.execute(raise_on_error=False)
+        rows = await self._trips.ask(list(map(_ask_user, user_ids)))
         for row in rows:
             if isinstance(row, redis.ResponseError) and not str(row).startswith("WRONGTYPE"):
                 raise row  # that is the store's trouble, not theirs
@@ -118,7 +128,7 @@ class OnlineFeatures:
         """What goes with each item, best first."""
         rows = await self._read(ITEM, item_ids, ("neighbours", "neighbour_weights"), ("item_neighbours",))
         return {
-            item_id: [Neighbour(*pair) for pair in zip(ids or (), weights or (), strict=False)]
+            item_id: list(map(Neighbour, map(intern, ids or ()), weights or ()))  # the same few stand in many lists
             for item_id, ((ids, weights), _) in rows.items()
         }
 
@@ -159,6 +169,7 @@ class OnlineFeatures:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._trips.close()
         await self._client.aclose()
 
     async def _read(
@@ -168,12 +179,12 @@ class OnlineFeatures:
         if not keys:
             return {}
         fields = [*layout.fields(names), *(layout.stamps[view] for view in views)]
-        pipeline = self._client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.execute_command("HMGET", layout.key(key), *fields)
+        answers = await self._trips.ask(list(map(layout.hmget(fields), keys)))
         now = self._now()
         rows = {}
-        for key, found in zip(keys, await pipeline.execute(), strict=True):
+        for key, found in zip(keys, answers, strict=True):
+            if isinstance(found, redis.ResponseError):
+                raise found
             values = _read_row(layout, names, found[: len(names)])
             times: dict[str, int] = {}
             for view, raw in zip(views, found[len(names) :], strict=True):
@@ -193,8 +204,11 @@ class OnlineFeatures:
 
 def _read_row(layout: EntityLayout, names: Sequence[str], raws: Sequence[bytes | None]) -> list[Any]:
     """The values of some features; one that cannot be read is missing, since a mail does well without it."""
-    values = []
+    values: list[Any] = []
     for name, raw in zip(names, raws, strict=True):
+        if not raw:  # as most are
+            values.append(None)
+            continue
         try:
             values.append(layout.columns[name].read(raw))
         except UnreadableValue as error:
@@ -207,10 +221,11 @@ def _read_row(layout: EntityLayout, names: Sequence[str], raws: Sequence[bytes |
 def connect(redis_url: str) -> redis.asyncio.Redis:
     """A client that answers or fails fast: bounded connections and times, one retry for a connection gone stale.
 
-    redis-py's own defaults wait for ever on a server that hangs, and five seconds for one that is gone.
+    redis-py's own defaults wait for ever on a server that hangs, and five seconds for one that is gone. Where all
+    connections are in use, a caller waits for one as long as its own deadline lets it: many calls at once are no fault.
     """
     pool = redis.asyncio.BlockingConnectionPool.from_url(
-        redis_url, protocol=2, max_connections=32, timeout=0.02, socket_timeout=0.05, socket_connect_timeout=0.05,
-        health_check_interval=15, retry=Retry(NoBackoff(), 1),
+        redis_url, protocol=2, max_connections=CONNECTIONS, timeout=FREE_SECONDS, socket_timeout=0.05,
+        socket_connect_timeout=0.05, health_check_interval=15, retry=Retry(NoBackoff(), 1),
     )  # fmt: skip
     return redis.asyncio.Redis(connection_pool=pool)

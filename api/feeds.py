@@ -17,7 +17,6 @@ from typing import Annotated, Final, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from api import resolve
 from api.access import Keys, key_of
 from api.answer import Answer
 from api.feed import entries_of, feed_json, feed_rss
@@ -108,11 +107,10 @@ class Feeds:
         """The feed with everything that is known; None if it could not be read in time."""
         server, shelf = self._server, self._server.shelves.current()
         about = {"": reader.features()}
-        mails = await server.tried(lambda: shelf.prepared(layout, about, {}, (), server.seconds()), server.deadline)
-        if mails is None:
+        found = await server.tried(lambda: shelf.filled_all(layout, about, {}, (), server.seconds()), server.deadline)
+        if found is None:
             return None
-        mail = mails[""]
-        blocks = resolve.fill(mail, shelf.catalogue)
+        mail, blocks = found[""]
         return server.made(layout, "", None, mail.locale, mail.known.user, blocks), shelf.catalogue
 
     def _plain(self, layout: Layout, reader: Reader) -> tuple[Answer, Mapping[str, CatalogueRow]]:

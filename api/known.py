@@ -27,7 +27,7 @@ class UserFeatures(Struct, frozen=True):
     stale: tuple[str, ...] = ()
 
 
-class CatalogueRow(Struct, frozen=True):
+class CatalogueRow(Struct, frozen=True, gc=False):
     """What a mail shows of an item, and what decides whether it may; times are seconds since 1970."""
 
     title: str | None = None
@@ -52,7 +52,7 @@ class ScopeFeatures(Struct, frozen=True):
     as_of: int | None = None
 
 
-class Neighbour(Struct, frozen=True):
+class Neighbour(Struct, frozen=True, gc=False):
     """An item that goes with another, and how well."""
 
     item_id: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -81,6 +82,7 @@ def _verdict(properties: Mapping[str, Any]) -> int:
     return int(properties.get("machine") is True)
 
 
+@lru_cache(maxsize=4096)
 def micros_of(moment: str) -> int:
     """Microseconds since 1970 of a time as an answer has it."""
     return to_micros(datetime.fromisoformat(moment.replace("Z", "+00:00")), "generated_at")

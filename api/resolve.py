@@ -7,7 +7,8 @@ rung of every block what may be shown at all.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -18,9 +19,8 @@ from api.choice import boosted, has_room, passes, worn_out
 from api.eligibility import Eligibility
 from api.known import CatalogueRow, Known, UserFeatures
 from api.plans import BlockPlan, Layout
-from api.wording import reason_of, title_of
+from api.wording import moment, reason_of, title_of
 from api.words import said
-from dataflows.events import to_rfc3339
 
 LOOKED_AT: Final = 24
 """How many items of a block's ladder are looked at beyond those that the mail shows."""
@@ -32,8 +32,21 @@ STATIC: Final = "static"
 _PINNED: Final = "pinned"
 
 
+class Ladder:
+    """The rungs of a block, each made when it is come to: most mails need the first one or two.
+
+    The items of a rung are cut to what could be needed, since each is a catalogue row to read, and come once.
+    """
+
+    def __init__(self, plan: BlockPlan, kind: Kind, known: Known, gone: Collection[str], most: int) -> None:
+        self._given = plan, kind, known, gone, most
+
+    def __iter__(self) -> Iterator[Rung]:
+        return _cut(*self._given)
+
+
 class Offer(NamedTuple):
-    """A block of the layout with the ladder that its kind offers, its items cut to what could be needed.
+    """A block of the layout with the ladder that its kind offers.
 
     Attributes:
         plan: what the layout says.
@@ -45,7 +58,7 @@ class Offer(NamedTuple):
 
     plan: BlockPlan
     kind: Kind
-    rungs: list[Rung]
+    rungs: Iterable[Rung]
     since: int
     gone: Collection[str]
 
@@ -66,16 +79,22 @@ class Mail(NamedTuple):
     locale: str
 
 
+class _Page(NamedTuple):
+    """What blocks are filled from, one after another: what stands in the mail already is `shown`."""
+
+    mail: Mail
+    catalogue: Mapping[str, CatalogueRow]
+    shown: set[str]
+    looked: set[str]
+
+
 def wanted(layout: Layout, user: UserFeatures) -> Readings:
     """What blocks of a layout need to know beside the user."""
     country = [f"country:{user.country.upper()}"] if user.country and len(user.country) == 2 else []
     liked = [f"category:{category}" for category in user.top_categories[:CATEGORIES]]
     filtered = [f"category:{path}" for plan in layout.blocks if plan.filters for path in plan.filters.category]
-    seeds: dict[str, None] = {}
-    for plan in layout.blocks:
-        for kind in _ladder_of(plan):
-            if kind.seeds:
-                seeds.update(dict.fromkeys(kind.seeds(user)))
+    asking = dict.fromkeys(ask for plan in layout.blocks for ask in _asking(plan.block, plan.fallback))
+    seeds = dict.fromkeys(item_id for ask in asking for item_id in ask(user))
     return Readings(list(dict.fromkeys(("all", *country, *liked, *filtered))), list(seeds))
 
 
@@ -90,7 +109,7 @@ def prepare(layout: Layout, known: Known, excluded: Collection[str] = ()) -> Mai
         gone = mail.eligibility.barred(kind.shows_cart)
         if plan.frequency_cap:
             gone = gone | worn_out(known.served, plan.frequency_cap, known.now)
-        rungs = list(_cut(plan, kind, known, gone, most + PICKED_OVER if choosy else most))
+        rungs = Ladder(plan, kind, known, gone, most + PICKED_OVER if choosy else most)
         since = known.now - (plan.within_days or kind.within_days) * DAY
         mail.offers.append(Offer(plan, kind, rungs, since, gone))
     return mail
@@ -104,27 +123,32 @@ def items_wanted(mail: Mail) -> set[str]:
     found: set[str] = set()
     for offer in mail.offers:
         for rung in offer.rungs:
-            if rung.source != STATIC or rung.phrase == _PINNED:
+            if _is_read(rung):
                 found.update(rung.ids)
                 if because := rung.because:
                     found.update(seed for item_id in rung.ids if (seed := because(item_id).seed))
     return found
 
 
-def fill(mail: Mail, catalogue: Mapping[str, CatalogueRow]) -> tuple[Block, ...]:
-    """The blocks of the mail, in order; a block without anything right to show is empty."""
-    shown: set[str] = set()
-    return tuple(
-        _content(offer, mail, shown) if offer.kind.content else _products(offer, mail, catalogue, shown)
-        for offer in mail.offers
-    )
+def fill(mail: Mail, catalogue: Mapping[str, CatalogueRow], looked: set[str] | None = None) -> tuple[Block, ...]:
+    """The blocks of the mail, in order; a block without anything right to show is empty.
+
+    Args:
+        mail: what it is made of.
+        catalogue: rows of items.
+        looked: takes in every item whose row decided something, in the catalogue or missing there: where all of these
+            were read, no other row changes the mail. Those of the last rung are remembered with their rows.
+    """
+    page = _Page(mail, catalogue, set(), set() if looked is None else looked)
+    return tuple(_content(offer, page) if offer.kind.content else _products(offer, page) for offer in mail.offers)
 
 
-def _ladder_of(plan: BlockPlan) -> Iterator[Kind]:
-    """The kinds whose rungs a block may come to."""
-    kind = KINDS[plan.block]
-    yield kind
-    yield from (KINDS[name] for name in _fallback(plan, kind) if name != STATIC)
+@lru_cache(maxsize=256)
+def _asking(block: str, fallback: tuple[str, ...] | None) -> tuple[Callable[[UserFeatures], Iterable[str]], ...]:
+    """What asks for items whose neighbours count, of the kinds whose rungs a block may come to."""
+    kind = KINDS[block]
+    kinds = (kind, *(KINDS[name] for name in (kind.fallback if fallback is None else fallback) if name != STATIC))
+    return tuple(each.seeds for each in kinds if each.seeds)
 
 
 def _fallback(plan: BlockPlan, kind: Kind) -> tuple[str, ...]:
@@ -148,7 +172,7 @@ def _ladder(plan: BlockPlan, kind: Kind, known: Known) -> Iterator[Rung]:
 
 
 def _cut(plan: BlockPlan, kind: Kind, known: Known, gone: Collection[str], most: int) -> Iterator[Rung]:
-    """The ladder, cut to what could be needed of it: every item more is a catalogue row more to read."""
+    """The ladder, cut to what could be needed of it."""
     countries = plan.filters.countries if plan.filters else ()
     if countries and (known.user.country or "").upper() not in countries:
         return
@@ -165,7 +189,7 @@ def _cut(plan: BlockPlan, kind: Kind, known: Known, gone: Collection[str], most:
                 ids.append(item_id)
                 if len(ids) >= left:
                     break
-        yield rung._replace(ids=ids)
+        yield _with(rung, ids)
         left -= len(ids) if rung.phrase != _PINNED else 0
         if left <= 0:
             break
@@ -173,18 +197,23 @@ def _cut(plan: BlockPlan, kind: Kind, known: Known, gone: Collection[str], most:
         yield Rung(STATIC, known.fallback, "worth_a_look")
 
 
-def _products(offer: Offer, mail: Mail, catalogue: Mapping[str, CatalogueRow], shown: set[str]) -> Block:
+def _with(rung: Rung, ids: list[str]) -> Rung:
+    """A rung with other items, in less time than `_replace` takes."""
+    source, _, phrase, about, first_choice, because, suits, dated, as_of = rung
+    return Rung(source, ids, phrase, about, first_choice, because, suits, dated, as_of)
+
+
+def _products(offer: Offer, page: _Page) -> Block:
     plan, kind, rungs, *_ = offer
+    mail, catalogue, shown, looked = page
     source: Source = STATIC
     first_choice = answered = False
     as_of: int | None = None
     chosen: list[tuple[str, Rung]] = []
     crowd: Counter[tuple[str, str]] = Counter()
     for rung in rungs:
-        if len(chosen) >= plan.count or (answered and not kind.mixes):
-            break
         before = len(chosen)
-        for item_id in _ranked(rung, offer, mail, catalogue, shown):
+        for item_id in _ranked(rung, offer, page):
             row = catalogue[item_id]
             if plan.diversity and not (has_room(plan.diversity, row, crowd) or rung.phrase == _PINNED):
                 continue
@@ -197,53 +226,61 @@ def _products(offer: Offer, mail: Mail, catalogue: Mapping[str, CatalogueRow], s
         if len(chosen) > before and not answered and rung.phrase != _PINNED:
             source, first_choice, answered = rung.source, rung.first_choice, True
             as_of = mail.known.user.as_of if source == "personal" else rung.as_of
+        if len(chosen) >= plan.count or (answered and not kind.mixes):
+            break
     title = title_of(plan, mail.known.user, mail.locale, first_choice)
     items = tuple(
-        _item(position, item_id, catalogue[item_id], reason_of(rung, item_id, catalogue, mail.locale))
+        _item(position, item_id, catalogue[item_id], reason_of(rung, item_id, catalogue, mail.locale, looked))
         for position, (item_id, rung) in enumerate(chosen, start=1)
     )
     # What stands in for a cart is no cart: under it there is nothing to go back to.
     drawn_as = plan.template or ("list" if kind.template == "cart" and not first_choice else "")
-    return Block(plan.block, title, source, items, drawn_as, None if as_of is None else to_rfc3339(as_of))
+    return Block(plan.block, title, source, items, drawn_as, None if as_of is None else moment(as_of))
 
 
-def _ranked(
-    rung: Rung, offer: Offer, mail: Mail, catalogue: Mapping[str, CatalogueRow], shown: set[str]
-) -> Iterable[str]:
+def _ranked(rung: Rung, offer: Offer, page: _Page) -> Iterable[str]:
     """The items of a rung that may be shown and are what the block asks for, best first."""
-    plan = offer.plan
-    right = _right(rung, offer, mail, catalogue, shown)
-    if not plan.boosts or rung.phrase == _PINNED:
+    boosts = offer.plan.boosts
+    right = _right(rung, offer, page)
+    if not boosts or rung.phrase == _PINNED:
         return right
     places = [
-        (place / boosted(plan.boosts, item_id, catalogue[item_id]), place, item_id)
+        (place / boosted(boosts, item_id, page.catalogue[item_id]), place, item_id)
         for place, item_id in enumerate(right, start=1)
     ]
     return [item_id for *_, item_id in sorted(places)]
 
 
-def _right(
-    rung: Rung, offer: Offer, mail: Mail, catalogue: Mapping[str, CatalogueRow], shown: set[str]
-) -> Iterator[str]:
+def _right(rung: Rung, offer: Offer, page: _Page) -> Iterator[str]:
     """Likewise in the order of the rung."""
+    mail, catalogue, shown, looked = page
     gone, suits, complete = offer.gone, rung.suits, mail.eligibility.complete
     filters = offer.plan.filters if rung.phrase != _PINNED else None
+    is_read = _is_read(rung)
     for item_id in rung.ids:
         if item_id in shown or item_id in gone:
             continue
+        if is_read:
+            looked.add(item_id)
         row = catalogue.get(item_id)
         if row is None or not complete(item_id, row) or (filters is not None and not passes(filters, row)):
             continue
         if suits is not None:
-            seed = rung.because(item_id).seed if rung.because else None
+            if seed := rung.because(item_id).seed if rung.because else None:
+                looked.add(seed)
             if not suits(row, catalogue.get(seed) if seed else None, offer.since):
                 continue
         yield item_id
 
 
-def _content(offer: Offer, mail: Mail, shown: set[str]) -> Block:
+def _is_read(rung: Rung) -> bool:
+    """Whether the rows of its items must be read; those of the last rung are remembered."""
+    return rung.source != STATIC or rung.phrase == _PINNED
+
+
+def _content(offer: Offer, page: _Page) -> Block:
     """What the layout itself says, each piece once in a mail, without what the caller left out."""
-    plan = offer.plan
+    plan, mail, shown = offer.plan, page.mail, page.shown
     countries = plan.filters.countries if plan.filters else ()
     pieces = () if countries and (mail.known.user.country or "").upper() not in countries else plan.content
     chosen = [piece for piece in pieces if piece.id not in offer.gone and piece.id not in shown][: plan.count]

@@ -23,7 +23,7 @@ from api.breaker import Breaker
 from api.crowd import PLAIN
 from api.decisions import Decisions, is_personal
 from api.features import OnlineFeatures
-from api.known import CatalogueRow, Known, UserFeatures
+from api.known import Known, UserFeatures
 from api.metrics import BLOCKS, BLOCKS_SECONDS, DEGRADED
 from api.plans import Layout
 from api.problems import Problem
@@ -33,6 +33,7 @@ from api.settle import Settling
 from api.shelf import Shelves
 from api.snapshot import Snapshot
 from api.telling import Telling
+from api.wording import moment
 from dataflows.events import to_rfc3339
 
 T = TypeVar("T")
@@ -182,7 +183,7 @@ class BlockServer:
         for block in blocks:
             _counter(block.block, block.source).inc()
         generated = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        known_as_of = None if user.as_of is None else to_rfc3339(user.as_of)
+        known_as_of = None if user.as_of is None else moment(user.as_of)
         return Answer(layout.name, user_id, send_id, generated, known_as_of, blocks, locale, user.stale)
 
     async def _personal(
@@ -226,29 +227,30 @@ class BlockServer:
         if before and may_see(user, before):
             return _Read(before, found=True)
         served = await self.before(layout, [user_id], send_id, seconds)
-        mail, rows = await self._prepared(layout, user, served.get(user_id, {}), excluded, give_up_at)
-        blocks = resolve.fill(mail, rows)
+        mail, blocks = await self._filled(layout, user, served.get(user_id, {}), excluded, give_up_at)
         answer = self.made(layout, user_id, send_id, mail.locale, user, blocks)
         return _Read(answer, instead=before is not None)
 
-    async def _prepared(
+    async def _filled(
         self,
         layout: Layout,
         user: UserFeatures,
         served: Mapping[str, Sequence[int]],
         excluded: Collection[str],
         give_up_at: float,
-    ) -> tuple[resolve.Mail, Mapping[str, CatalogueRow]]:
-        """The mail of somebody whose features were read in time, and the rows to fill it from.
+    ) -> tuple[resolve.Mail, tuple[Block, ...]]:
+        """The mail of somebody whose features were read in time, and its blocks.
 
         What else would have to be read has the rest of the deadline but for a reserve; then what was read for mails
         before serves, so that a store that grows slow in the middle costs no personal mail.
         """
         shelf, wanted = self.shelves.current(), resolve.wanted(layout, user)
         await _read_or_skip(shelf.put_lists(wanted.scopes, wanted.seeds), give_up_at)
-        mail = shelf.mail(layout, user, served, excluded, self.seconds())
-        await _read_or_skip(shelf.put_rows(resolve.items_wanted(mail)), give_up_at)
-        return mail, shelf.rows
+        mail = shelf.mail(layout, user, wanted, served, excluded, self.seconds())
+        if (blocks := shelf.filled(mail)) is None:
+            await _read_or_skip(shelf.put_rows(resolve.items_wanted(mail)), give_up_at)
+            blocks = resolve.fill(mail, shelf.rows)
+        return mail, blocks
 
     async def before(
         self, layout: Layout, user_ids: Collection[str], send_id: str | None, now: int

@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import blake2b
+from secrets import token_hex
 from typing import Any, Final, NamedTuple
-from uuid import uuid4
 
 import msgspec
 import redis
@@ -123,7 +123,7 @@ class Settling:
 
     def _tell(self, answers: Sequence[Answer]) -> None:
         for answer in answers:
-            once = "" if answer.send_id else uuid4().hex
+            once = "" if answer.send_id else token_hex(16)
             self._telling.tell(served(answer, self._variants[answer.layout], once))
 
 

@@ -10,9 +10,10 @@ import asyncio
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple, TypeVar
 
 from api import resolve
+from api.answer import Block
 from api.features import OnlineFeatures
 from api.known import CatalogueRow, Known, Neighbour, ScopeFeatures, UserFeatures
 from api.plans import Layout
@@ -27,6 +28,14 @@ MOST_ROWS: Final = 20_000
 MADE_AT_ONCE: Final = 8
 """Mails made before other requests have their turn."""
 NOTHING: Final = CatalogueRow()
+T = TypeVar("T")
+
+
+class Filled(NamedTuple):
+    """A mail, and what stands in it."""
+
+    mail: resolve.Mail
+    blocks: tuple[Block, ...]
 
 
 class Shelf:
@@ -47,7 +56,7 @@ class Shelf:
         self.near_since: float = before.near_since if before is not None and keeps else since
         self._rows: dict[str, CatalogueRow] = {}
         self._remembered = snapshot.catalogue
-        self.catalogue: Mapping[str, CatalogueRow] = ChainMap(self._rows, self._remembered)
+        self.catalogue = dict(self._remembered)
         self.fallback, self.lately = snapshot.fallback, snapshot.lately
         self._read: set[str] = set()
         self._before = before
@@ -83,18 +92,26 @@ class Shelf:
         """
         new = set(item_ids) - self._read
         rows = await self._features.catalogue(new)
-        self._rows.update((item_id, row) for item_id, row in rows.items() if row != NOTHING)
+        there = {item_id: row for item_id, row in rows.items() if row != NOTHING}
+        self._rows.update(there)
+        self.catalogue.update(there)
         self._read |= new
 
-    async def prepared(
+    def filled(self, mail: resolve.Mail) -> tuple[Block, ...] | None:
+        """The blocks of a mail, where every row that matters to it lies here; None where some must be read first."""
+        looked: set[str] = set()
+        blocks = resolve.fill(mail, self.catalogue, looked)
+        return blocks if looked <= self._read else None
+
+    async def filled_all(
         self,
         layout: Layout,
         users: Mapping[str, UserFeatures],
         served: Mapping[str, Mapping[str, Sequence[int]]],
         excluded: Collection[str],
         now: int,
-    ) -> dict[str, resolve.Mail]:
-        """The mails of some users, ready to be filled from the catalogue that lies here.
+    ) -> dict[str, Filled]:
+        """The mails of some users.
 
         Args:
             layout: of the mails.
@@ -111,20 +128,31 @@ class Shelf:
             chain.from_iterable(each.scopes for each in wanted.values()),
             chain.from_iterable(each.seeds for each in wanted.values()),
         )
-        mails = {}
+        filled: dict[str, Filled] = {}
+        unread: dict[str, resolve.Mail] = {}
         for count, (user_id, user) in enumerate(users.items(), start=1):
             scopes = {name: self.scopes[name] for name in wanted[user_id].scopes}  # and none that another asked for
             known = Known(user, scopes, self.neighbours, self.fallback, self.lately, now, served.get(user_id, {}))
-            mails[user_id] = resolve.prepare(layout, known, excluded)
+            mail = resolve.prepare(layout, known, excluded)
+            if (blocks := self.filled(mail)) is None:
+                unread[user_id] = mail
+            else:
+                filled[user_id] = Filled(mail, blocks)
             if count % MADE_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        await self.put_rows(chain.from_iterable(resolve.items_wanted(mail) for mail in mails.values()))
-        return mails
+        if unread:
+            await self.put_rows(chain.from_iterable(map(resolve.items_wanted, unread.values())))
+        for count, (user_id, mail) in enumerate(unread.items(), start=1):
+            filled[user_id] = Filled(mail, resolve.fill(mail, self.catalogue))
+            if count % MADE_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return filled
 
     def mail(
         self,
         layout: Layout,
         user: UserFeatures,
+        wanted: resolve.Readings,
         served: Mapping[str, Sequence[int]],
         excluded: Collection[str],
         now: int,
@@ -134,16 +162,14 @@ class Shelf:
         Args:
             layout: of the mail.
             user: what is known of them.
+            wanted: what the mail asks for.
             served: what went into earlier mails to them.
             excluded: items that the caller leaves out.
             now: seconds since 1970.
         """
-        wanted, before = resolve.wanted(layout, user), self._before
-        lists: Mapping[str, ScopeFeatures] = self.scopes
-        near: Mapping[str, list[Neighbour]] = self.neighbours
-        if before is not None:
-            lists = ChainMap(self.scopes, before.scopes)
-            near = ChainMap(self.neighbours, before.neighbours)
+        before = self._before or self
+        lists = _with(before.scopes, self.scopes, wanted.scopes)
+        near = _with(before.neighbours, self.neighbours, wanted.seeds)
         scopes = {name: lists[name] for name in wanted.scopes if name in lists}
         known = Known(user, scopes, near, self.fallback, self.lately, now, served)
         return resolve.prepare(layout, known, excluded)
@@ -152,6 +178,11 @@ class Shelf:
     def rows(self) -> Mapping[str, CatalogueRow]:
         """The rows that lie here, else on the shelf before, else what the snapshot has."""
         return self.catalogue if self._before is None else ChainMap(self._rows, self._before._rows, self._remembered)
+
+
+def _with(before: dict[str, T], now: dict[str, T], names: Iterable[str]) -> Mapping[str, T]:
+    """What lies on a shelf, and on the one before, where not all of some names are on it."""
+    return now if all(name in now for name in names) else ChainMap(now, before)
 
 
 class Shelves:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
-from api.blocks.ladder import Because, Rung
+from api.blocks.ladder import Rung
 from api.known import CatalogueRow, UserFeatures
 from api.plans import BlockPlan
 from api.words import day_and_month, phrases_of, said
+from dataflows.events import to_rfc3339
 
 NAMES: Final = re.compile(r"\{(\w+)\}")
 """What stands in a title for something of the reader's own."""
@@ -33,10 +35,16 @@ def title_of(plan: BlockPlan, user: UserFeatures, locale: str, first_choice: boo
     return NAMES.sub(lambda found: names.get(found[1]) or "", title)
 
 
-def reason_of(rung: Rung, item_id: str, catalogue: Mapping[str, CatalogueRow], locale: str) -> str:
-    """Why an item stands in a block, in the language of the reader."""
-    phrase, seed, about = rung.because(item_id) if rung.because else Because(rung.phrase, about=rung.about)
+def reason_of(
+    rung: Rung, item_id: str, catalogue: Mapping[str, CatalogueRow], locale: str, looked: set[str]
+) -> str:  # fmt: skip
+    """Why an item stands in a block, in the language of the reader; `looked` takes in an item that it names."""
+    if rung.because is None:
+        phrase, seed, about = rung.phrase, None, rung.about
+    else:
+        phrase, seed, about = rung.because(item_id)
     if seed:
+        looked.add(seed)
         row = catalogue.get(seed)
         about = row.title if row else None
         phrase = phrase if about else "picked"
@@ -46,3 +54,9 @@ def reason_of(rung: Rung, item_id: str, catalogue: Mapping[str, CatalogueRow], l
         about = about.rpartition("/")[2]  # of the path of a category
     words = phrases_of(locale)[phrase]
     return words.format(about) if about else words
+
+
+@lru_cache(maxsize=4096)
+def moment(micros: int) -> str:
+    """A time, in microseconds since 1970, as RFC 3339: several blocks of a mail, and many mails, are of the same."""
+    return to_rfc3339(micros)

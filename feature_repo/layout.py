@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
@@ -22,7 +22,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from feature_repo import features
-from feature_repo.values import KINDS, Encode, encoder
+from feature_repo.values import KINDS, Encode, encoder, read_text
 
 PROJECT: Final = "inlay"
 SECOND: Final = 1_000_000
@@ -33,6 +33,9 @@ INT64_MIN: Final = -(2**63)
 
 class UnreadableValue(ValueError):
     """The bytes of a feature are no value of its type; the message names the feature."""
+
+
+_parse: Final = Value.FromString
 
 
 class Column(NamedTuple):
@@ -56,15 +59,18 @@ class Column(NamedTuple):
         """
         if not raw:
             return None
+        kind = self.kind
+        if kind == "string_val" and (text := read_text(raw)) is not None:
+            return text
         try:
-            value = Value.FromString(raw)
+            value = _parse(raw)
         except DecodeError:
             raise UnreadableValue(f"{self.view}:{self.name} holds bytes that are no value") from None
-        kind = value.WhichOneof("val")
-        if kind is None or kind == "null_val":
-            return None
-        if kind != self.kind:
-            raise UnreadableValue(f"{self.view}:{self.name} holds {kind} where {self.kind} belongs")
+        if not value.HasField(kind):
+            other = value.WhichOneof("val")
+            if other is None or other == "null_val":
+                return None
+            raise UnreadableValue(f"{self.view}:{self.name} holds {other} where {kind} belongs")
         found = getattr(value, kind)
         if kind.endswith("_list_val"):
             return list(found.val)
@@ -268,6 +274,11 @@ class EntityLayout:
         """The command that reads a feature of an entity and the time of its row of a view: `HMGET key field field`."""
         fields = bulk(self.columns[name].field) + bulk(self.stamps[view])
         return b"".join((b"*4\r\n$5\r\nHMGET\r\n", bulk(self.key(key)), fields))
+
+    def hmget(self, fields: Sequence[bytes]) -> Callable[[str], bytes]:
+        """What makes of an entity the command that reads fields of it, `HMGET key field …`, as Redis reads it."""
+        before, after = b"*%d\r\n$5\r\nHMGET\r\n" % (len(fields) + 2), b"".join(map(bulk, fields))
+        return lambda key: before + bulk(self.key(key)) + after
 
     def _plan(self, names: tuple[str, ...], omitted: frozenset[str]) -> _Plan:
         columns = [self.columns[name] for name in names]

@@ -39,6 +39,16 @@ FEW: Final = 4
 _double: Final = Struct("<Bd").pack
 
 
+def read_text(raw: bytes) -> str | None:
+    """The text in the bytes of a value, where it is a short one and nothing else; protobuf reads all others."""
+    if raw[0] != _TEXT or len(raw) < 2 or raw[1] != len(raw) - 2 or raw[1] > 127:
+        return None
+    try:
+        return raw[2:].decode()
+    except UnicodeDecodeError:
+        return None
+
+
 def by_protobuf(kind: str) -> Encode:
     """What encodes a field of Value as protobuf does it."""
     make: Any = Value  # its stub knows no field by a name held in a variable
@@ -163,3 +173,6 @@ def _lists(tag: bytes, exactly: Encode) -> Encode:
         return tag + _length(len(inner)) + inner
 
     return encode
+
+
+_TEXT: Final = _tag("string_val", _DELIMITED)[0]

@@ -123,20 +123,27 @@ def near(known: Known, weights: Mapping[str, float]) -> tuple[list[str], dict[st
     Returns:
         The neighbours, best first, and of each the item that gave most to it.
     """
-    scores: dict[str, float] = {}
-    most: dict[str, float] = {}
-    best: dict[str, str] = {}
     each = POOL // max(len(weights), 1)
-    for seed, weight in weights.items():
+    first, *others = weights or [""]
+    scores = {
+        neighbour.item_id: weights[first] * neighbour.weight
+        for neighbour in known.neighbours.get(first, ())[:each]
+        if neighbour.weight > 0
+    }
+    best = dict.fromkeys(scores, first)
+    most: dict[str, float] = {}  # of those that several items gave to
+    for seed in others:
+        weight = weights[seed]
         for neighbour in known.neighbours.get(seed, ())[:each]:
             share = weight * neighbour.weight
-            if share <= 0 or (item_id := neighbour.item_id) in weights:
+            if share <= 0:
                 continue
-            if item_id in scores:
-                scores[item_id] += share
-                if share > most[item_id]:
+            if (item_id := neighbour.item_id) in scores:
+                if share > most.setdefault(item_id, scores[item_id]):
                     most[item_id], best[item_id] = share, seed
+                scores[item_id] += share
             else:
-                scores[item_id] = most[item_id] = share
-                best[item_id] = seed
+                scores[item_id], best[item_id] = share, seed
+    for seed in weights:
+        scores.pop(seed, None)
     return [item_id for _, item_id in sorted([(-score, item_id) for item_id, score in scores.items()])], best

@@ -6,10 +6,8 @@ entry when it has applied it; what a crash of Redis itself may lose is set by it
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import redis
 import redis.asyncio
@@ -18,12 +16,13 @@ from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
 from dataflows.connectors import Bounds, Records, StreamError
+from dataflows.connectors.round_trips import RoundTrips
 from dataflows.settings import split_query
 
 FIELD: Final = b"event"
 CHUNK: Final = 1000
 PATIENCE: Final = 2.0
-"""Seconds a publisher waits for Redis, a pipeline: one timer, since one for each answer costs more than reading it."""
+"""Seconds a publisher waits for Redis, a round trip."""
 _SEQUENCE_BITS: Final = 20
 _SEQUENCE: Final = (1 << _SEQUENCE_BITS) - 1
 
@@ -129,113 +128,38 @@ class RedisStreams:
 
 
 class RedisPublisher:
-    """The writing side for an event loop: an answer or an error within seconds.
-
-    While Redis takes one pipeline, what comes meanwhile gathers into the next: under load a round trip is shared by
-    hundreds of callers, without load nobody waits for company.
-    """
+    """The writing side for an event loop: an answer or an error within seconds; callers share round trips in order."""
 
     def __init__(self, client: redis.asyncio.Redis, name: str, partitions: int) -> None:
         self.name = name
         self.partitions = partitions
-        self._client = client
+        self._client, self._trips = client, RoundTrips(client, PATIENCE)
         self._keys = [f"{name}:{partition}".encode() for partition in range(partitions)]
         self._checked = False
-        self._gathered: list[_Caller] = []
-        self._sending: asyncio.Task[None] | None = None
 
     async def publish(self, records: Sequence[tuple[int, bytes]]) -> None:
         """Append records to their partitions, in order; a caller that gives up before they went takes them back."""
+        if not self._checked:
+            await self._check()
         words: list[Any] = [(b"XADD", self._keys[number], b"*", FIELD, value) for number, value in records]
-        packed = list(map(pack_command, words))  # whose stub knows tuples of one part only
-        caller = _Caller(packed, asyncio.get_running_loop().create_future())
-        self._gathered.append(caller)
-        if self._sending is None:
-            self._sending = asyncio.create_task(self._send())
-        await caller.done
+        answers = await self._trips.ask(list(map(pack_command, words)))  # whose stub knows tuples of one part only
+        if refused := [answer for answer in answers if isinstance(answer, Exception)]:
+            raise refused[0]
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._sending is not None:
-            await self._sending
+        await self._trips.close()
         await self._client.aclose(close_connection_pool=True)  # a pool that was given is not closed otherwise
 
-    async def _send(self) -> None:
-        """Send until nothing is left to be sent."""
-        while callers := self._next():
-            try:
-                answers = await asyncio.wait_for(self._execute(callers), PATIENCE)
-            except asyncio.TimeoutError:
-                for caller in callers:
-                    caller.fail(redis.TimeoutError(f"Redis did not answer within {PATIENCE:g} s"))
-            except Exception as error:  # whatever it is, it is each caller's to handle
-                for caller in callers:
-                    caller.fail(error)
-            else:
-                for caller in callers:
-                    caller.settle(answers)
-        self._sending = None
-
-    def _next(self) -> list[_Caller]:
-        """Callers with at most about CHUNK records that still wait."""
-        callers: list[_Caller] = []
-        size = 0
-        for number, caller in enumerate(self._gathered, 1):
-            if not caller.done.done():
-                callers.append(caller)
-                size += len(caller.packed)
-            if size >= CHUNK:
-                del self._gathered[:number]
-                return callers
-        self._gathered.clear()
-        return callers
-
-    async def _execute(self, callers: Iterable[_Caller]) -> Iterator[Any]:
-        """The answers to the commands of all callers in one round trip; a refusal is one of them."""
-        await self._check()
-        packed = [command for caller in callers for command in caller.packed]
-        pool = self._client.connection_pool
-        connection = await pool.get_connection()
-        answers = []
-        try:
-            await connection.send_packed_command([b"".join(packed)], check_health=False)
-            for _ in packed:
-                try:
-                    answers.append(await connection.read_response())
-                except redis.ResponseError as error:
-                    answers.append(error)
-        except BaseException:
-            await connection.disconnect(nowait=True)  # answers that nobody waits for must not meet another question
-            raise
-        finally:
-            await pool.release(connection)
-        return iter(answers)
-
     async def _check(self) -> None:
-        if not self._checked:
-            await self._client.set(_partitions_key(self.name), self.partitions, nx=True)
-            _check_partitions(self.name, self.partitions, await self._client.get(_partitions_key(self.name)))
-            self._checked = True
-
-
-class _Caller(NamedTuple):
-    """Commands of one caller, and what it waits for."""
-
-    packed: list[bytes]
-    done: asyncio.Future[None]
-
-    def settle(self, answers: Iterator[Any]) -> None:
-        """Take its answers from the front of `answers`."""
-        refused = [answer for answer in islice(answers, len(self.packed)) if isinstance(answer, Exception)]
-        if refused:
-            self.fail(refused[0])
-        elif not self.done.done():
-            self.done.set_result(None)
-
-    def fail(self, error: Exception) -> None:
-        """Tell the caller, if it still listens."""
-        if not self.done.done():
-            self.done.set_exception(error)
+        key = _partitions_key(self.name)
+        words: list[Any] = [(b"SET", key, self.partitions, b"NX"), (b"GET", key)]
+        kept, found = await self._trips.ask(list(map(pack_command, words)))
+        for answer in (kept, found):
+            if isinstance(answer, Exception):
+                raise answer
+        _check_partitions(self.name, self.partitions, found)
+        self._checked = True
 
 
 def open_stream(url: str) -> RedisStreams:

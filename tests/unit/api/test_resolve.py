@@ -298,6 +298,19 @@ def test_what_is_asked_of_the_catalogue_is_all_that_is_needed(case: Case) -> Non
 
 @PROPERTY
 @given(CASES)
+def test_no_row_matters_that_was_not_looked_at(case: Case) -> None:
+    """So a mail stands once the rows that it looked at were read; and all of these are asked for."""
+    looked: set[str] = set()
+    mail = case.mail()
+    blocks = resolve.fill(mail, case.catalogue, looked)
+    assert looked <= resolve.items_wanted(mail)
+    known = {*looked, *case.known.fallback}
+    rest = {item_id: row for item_id, row in case.catalogue.items() if item_id in known}
+    assert case._replace(catalogue=rest).blocks() == blocks
+
+
+@PROPERTY
+@given(CASES)
 def test_what_is_asked_of_the_store_is_all_that_the_ladders_use(case: Case) -> None:
     """Three categories are asked for, so only their scopes can matter; likewise the neighbours of the seeds."""
     user = replace(case.user, top_categories=case.user.top_categories[: resolve.CATEGORIES])
