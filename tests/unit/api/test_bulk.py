@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from api import batch, resolve
 from api.batch import READ_AT_ONCE
 from api.breaker import FAILURES
-from api.bulk import MOST_BATCHES, MOST_BYTES, MOST_USERS
+from api.bulk import LINES_AT_ONCE, MOST_BATCHES, MOST_BYTES, MOST_USERS
 from api.known import Known, ScopeFeatures, UserFeatures
 from api.personalizations import MOST_RECIPIENTS
 from api.plans import BlockPlan, FrequencyCap, Layout
@@ -271,7 +271,7 @@ class TestReader:
             task = asyncio.create_task(caller.call())
             await _until_idle()
             assert (caller.status, shop.store.asked.count("user")) == (200, 1)
-            for _ in range(READ_AT_ONCE // 16):
+            for _ in range(READ_AT_ONCE // LINES_AT_ONCE):
                 caller.may_read.release()
             await _until_idle()
             assert shop.store.asked.count("user") == 2
