@@ -140,6 +140,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         tasks = list(map(asyncio.create_task, always))
         if remembered:
             tasks.append(asyncio.create_task(keep_remembering(snapshot, remembered)))
+        server.warm()
         gc.collect()
         gc.freeze()  # a full collection of what Feast's modules hold takes 100 ms: leave it out for good
         warming = asyncio.create_task(asyncio.to_thread(device_of, "Mozilla/5.0" if knows_devices else ""))

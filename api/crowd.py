@@ -15,10 +15,14 @@ from typing import Final, NamedTuple
 
 LEAST_IN_WORK: Final = 16.0
 LEAST_PLAIN: Final = 8.0
-FIRST_IN_WORK: Final = 32.0
+FIRST_IN_WORK: Final = 64.0
+FIRST_PLAIN: Final = 128.0
+"""They cost so little that a burst, after a pause or of a platform that sends, is answered rather than sent away."""
 MOST_IN_WORK: Final = 512
 """Of one kind, by which a guess after a calm day is not endless."""
 SHRINKS_TO: Final = 0.8
+CALM: Final = 5.0
+"""Seconds without a late answer after which there may be as many as at first: what was is no word on the next burst."""
 CROWD: Final = "inlay.crowd"
 """Under which the service leaves the crowd where connections find it."""
 PLAIN: Final = "inlay.plain"
@@ -35,10 +39,12 @@ class Limit:
     Args:
         soon: seconds in which they are to be answered.
         least: how many may be whatever happens: fewer would leave the processor idle.
+        first: how many may be to begin with, and after a calm while.
     """
 
-    def __init__(self, soon: float, least: float = LEAST_IN_WORK) -> None:
-        self.soon, self._least, self.most, self.in_work = soon, least, FIRST_IN_WORK, 0
+    def __init__(self, soon: float, least: float = LEAST_IN_WORK, first: float = FIRST_IN_WORK) -> None:
+        self.soon, self._least, self.in_work = soon, least, 0
+        self.most = self._first = first
         self._shrunk_at = 0.0
 
     def enter(self) -> bool:
@@ -58,8 +64,11 @@ class Limit:
         if now - since > self.soon:
             if since >= self._shrunk_at:
                 self.most, self._shrunk_at = max(self._least, self.most * SHRINKS_TO), now
-        elif full:
+            return
+        if full:
             self.most = min(float(MOST_IN_WORK), self.most + 1 / self.most)
+        if self.most < self._first and now - self._shrunk_at > CALM:
+            self.most = self._first
 
 
 class Way(Enum):
@@ -105,7 +114,7 @@ class Crowd:
         connections: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.whole, self.plain = Limit(deadline / 3), Limit(deadline / 12, LEAST_PLAIN)
+        self.whole, self.plain = Limit(deadline / 3), Limit(deadline / 12, LEAST_PLAIN, FIRST_PLAIN)
         self.events = Limit(EVENTS_SOON)
         self._collecting, self.connections, self._clock = frozenset(collecting), connections, clock
 

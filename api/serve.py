@@ -164,6 +164,14 @@ class BlockServer:
             return Response(render_text(answer, locale=answer.locale), headers=fresh, media_type="text/plain")
         return Response(render_json(answer), headers=fresh, media_type="application/json")
 
+    def warm(self) -> None:
+        """Draw every mail once, for nobody: what is read or made the first time, nobody is to wait for."""
+        for layout in self.layouts.values():
+            answer = Answer(layout.name, "", None, "", None, self.plain(layout, ()), layout.locale)
+            for draw in (render_html, render_text):
+                draw(answer, locale=answer.locale)
+            render_json(answer)
+
     def layout(self, name: str) -> Layout:
         """A layout by its name.
 

@@ -58,6 +58,33 @@ def test_it_grows_only_while_it_is_needed() -> None:
     assert limit.most == before
 
 
+def test_a_calm_while_after_a_late_answer_there_may_be_as_many_as_at_first() -> None:
+    limit = Limit(0.02)
+    first = limit.most
+    for now in (10.0, 11.0, 12.0):
+        limit.enter()
+        limit.leave(now - 1, now)
+    shrunk = limit.most
+    assert shrunk < first
+    limit.enter()
+    limit.leave(16.0, 16.001)
+    assert limit.most == shrunk
+    limit.enter()
+    limit.leave(18.0, 18.001)
+    assert limit.most == first
+
+
+def test_a_burst_of_a_platform_that_sends_is_answered_though_one_pause_was_before() -> None:
+    crowd = Crowd(DEADLINE, COLLECTING, clock=(clock := Clock()))
+    places = [crowd.place("GET", "/v1/blocks/weekly") for _ in range(150)]
+    clock.now += 1.0
+    for place in places:
+        crowd.leave(place)
+    ways = [crowd.place("GET", "/v1/blocks/weekly").way for _ in range(150)]
+    assert Way.away not in ways
+    assert ways.count(Way.whole) > 50
+
+
 def overloaded(enter: Callable[[], bool], leave: Callable[[float, float], None], cost: float) -> tuple[float, float]:
     """Ten times as much as a machine can do that works one thing at a time; its rate, and p99, of the second half."""
     free_at, done, took = 0.0, list[tuple[float, float]](), list[float]()
@@ -93,7 +120,7 @@ def test_without_a_limit_they_do_not() -> None:
 class TestCrowd:
     def test_blocks_are_whole_then_plain_then_away_and_whole_again(self) -> None:
         crowd = Crowd(DEADLINE, COLLECTING, clock=Clock())
-        places = [crowd.place("GET", "/v1/blocks/weekly") for _ in range(100)]
+        places = [crowd.place("GET", "/v1/blocks/weekly") for _ in range(300)]
         ways = [place.way for place in places]
         assert ways == sorted(ways, key=list(Way).index)
         assert set(ways) == set(Way)
@@ -127,7 +154,7 @@ class TestCrowd:
         clock = Clock()
         crowd = Crowd(DEADLINE, COLLECTING, clock=clock)
         for _ in range(20):
-            places = [crowd.place("GET", "/v1/blocks/weekly") for _ in range(100)]
+            places = [crowd.place("GET", "/v1/blocks/weekly") for _ in range(300)]
             clock.now += DEADLINE
             for place in places:
                 crowd.leave(place)
