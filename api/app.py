@@ -74,6 +74,8 @@ from dataflows.enrichments.device import device_of
 from dataflows.settings import SettingError
 
 DAY_SECONDS = 86_400
+YOUNG = 10_000
+"""Objects made before young garbage is looked for: what a request makes goes by itself, so looking finds nothing."""
 DESCRIPTION = "Live, personal blocks for e-mail: events in, blocks out."
 
 
@@ -142,6 +144,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
             tasks.append(asyncio.create_task(keep_remembering(snapshot, remembered)))
         server.warm()
         gc.collect()
+        gc.set_threshold(YOUNG)
         gc.freeze()  # a full collection of what Feast's modules hold takes 100 ms: leave it out for good
         warming = asyncio.create_task(asyncio.to_thread(device_of, "Mozilla/5.0" if knows_devices else ""))
         yield {CROWD: crowd}
