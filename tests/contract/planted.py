@@ -183,6 +183,7 @@ class Shop:
 
     def __init__(self, server: RedisServer) -> None:
         self._url, self._client = server.url, server.client
+        server.client.flushall()  # what another test left there may be of another number of partitions
         self._settings = flow_settings({"INLAY_REDIS_URL": server.url})
         self._edges: Edges = open_edges(self._settings)
         self._alarms: list[Held] = []
