@@ -19,6 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from dataflows.durable import keep_names
+
 HEAD: Final = struct.Struct("<8sI")
 """Magic, and how many partitions the stream has: a record's partition means nothing in a stream with others."""
 MAGIC: Final = b"inlayspl"
@@ -67,7 +69,7 @@ class SpoolFile:
                 break
             os.close(handle)  # another process adopted it, empty as it was, before it was locked
         _write(handle, HEAD.pack(MAGIC, partitions), 0)
-        _sync(folder)  # or a loss of power could lose the file with all that is in it
+        keep_names(folder)  # or a loss of power could lose the file with all that is in it
         return cls(path, handle, HEAD.size)
 
     @classmethod
@@ -148,7 +150,7 @@ class SpoolFile:
             fcntl.flock(handle, fcntl.LOCK_EX)
             _write(handle, data, 0)
             aside.rename(path)
-            _sync(path.parent)
+            keep_names(path.parent)
         except OSError:
             aside.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
@@ -338,14 +340,6 @@ def _tidy(folder: Path) -> None:
         with contextlib.suppress(OSError), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _size_of(folder: Path) -> int:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.fs
 
+from dataflows.durable import keep_names
 from dataflows.settings import split_query
 
 TEMPORARY: Final = ".tmp"
@@ -85,7 +86,7 @@ class Folder:
             file.flush()
             os.fsync(file.fileno())
         aside.rename(wanted)
-        _flush(wanted.parent)
+        keep_names(wanted.parent)
 
     def find(self, folder: str, ending: str = ".parquet") -> list[Found]:
         """As `Storage.find`; a file that goes meanwhile is left out."""
@@ -120,7 +121,7 @@ class Folder:
         if not folder.is_dir():
             self._make(folder.parent)
             folder.mkdir(exist_ok=True)
-            _flush(folder.parent)
+            keep_names(folder.parent)
 
 
 class Bucket:
@@ -215,12 +216,3 @@ def _bucket(url: str) -> Bucket:
     if region := query.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
         options["region"] = region
     return Bucket(pa.fs.S3FileSystem(**options), prefix)
-
-
-def _flush(folder: Path) -> None:
-    """Let the names in a folder be durable."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
