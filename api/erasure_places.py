@@ -13,9 +13,10 @@ import msgspec
 import redis.asyncio
 
 from api.decisions import Decisions, decisions_of
+from api.forgetting import content_of, owner_in, owner_of
 from dataflows.connectors.letters import DeadLetters
 from dataflows.connectors.letters_lua import DROP
-from dataflows.connectors.redis_streams import FIELD, to_id
+from dataflows.connectors.redis_streams import FIELD, order_of, to_id
 from dataflows.events import partition_of
 from feature_repo.layout import USER
 
@@ -171,10 +172,10 @@ class Records:
         """Those that everybody has read; some are waited for."""
         if self._passed is None or not entries:
             return entries
-        until = time.monotonic() + SLOWEST
-        while (up_to := _order(await self._passed(partition))) < _order(entries[-1][0]) and time.monotonic() < until:
+        until, last = time.monotonic() + SLOWEST, order_of(entries[-1][0])
+        while (up_to := order_of(await self._passed(partition))) < last and time.monotonic() < until:
             await asyncio.sleep(LOOK_EVERY)
-        return [each for each in entries if _order(each[0]) <= up_to]
+        return [each for each in entries if order_of(each[0]) <= up_to]
 
     async def holds(self, ids: Collection[str]) -> int:
         """As `Place.holds`."""
@@ -198,9 +199,8 @@ class Records:
         found: dict[int, list[_Entry]] = {}
         for partition in sorted({partition_of(each, self._partitions) for each in ids}):
             async for place, fields in _entries(self._client, f"{self._stream}:{partition}"):
-                event = _event(fields.get(FIELD, b""))
-                owner = event.get("user_id") or event.get("anonymous_id")
-                if owner in wanted:
+                event = content_of(fields.get(FIELD, b""))
+                if owner_in(event) in wanted:
                     found.setdefault(partition, []).append((place, event))
         return found
 
@@ -225,8 +225,7 @@ class Spool:
         number = 0
         for path in self._folder.glob("*.spool"):
             for raw in self._records(path):
-                event = _event(raw)
-                number += (event.get("user_id") or event.get("anonymous_id")) in ids
+                number += owner_of(raw) in ids
         return number
 
 
@@ -330,19 +329,6 @@ async def _entries(client: redis.asyncio.Redis, key: str) -> AsyncIterator[tuple
             yield place.decode(), fields
         after = f"({page[-1][0].decode()}"
         await asyncio.sleep(PAUSE)
-
-
-def _event(raw: bytes) -> dict[str, Any]:
-    try:
-        content = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _order(place: str) -> tuple[int, int]:
-    first, _, second = place.partition("-")
-    return int(first), int(second or 0)
 
 
 def passed_by_all(client: redis.asyncio.Redis) -> Callable[[int], Any]:

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from hashlib import blake2b
 from secrets import token_hex
 from typing import Any, Final, TypeAlias
@@ -21,6 +21,7 @@ import msgspec
 import redis
 import redis.asyncio
 
+from dataflows.connectors.redis_streams import order_of
 from dataflows.erasing import ANSWER_SECONDS, ERASURE_KEY
 from dataflows.events import Event, parse
 
@@ -54,14 +55,24 @@ def digest(user_id: str) -> bytes:
     return blake2b(user_id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def owner_of(raw: bytes) -> str:
-    """Whose an event is, from its bytes."""
+def content_of(raw: bytes) -> dict[str, Any]:
+    """What is in an event's bytes; nothing, if they are none."""
     try:
         content = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
-    found = (content.get("user_id") or content.get("anonymous_id")) if isinstance(content, dict) else ""
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def owner_in(content: Mapping[str, Any]) -> str:
+    """Whose an event is."""
+    found = content.get("user_id") or content.get("anonymous_id")
     return found if isinstance(found, str) else ""
+
+
+def owner_of(raw: bytes) -> str:
+    """Whose an event is, from its bytes."""
+    return owner_in(content_of(raw))
 
 
 class Forgetting:
@@ -171,7 +182,7 @@ class Forgetting:
             if int(looked_at) < int(seconds) - ALIVE_SECONDS:
                 if int(looked_at) < int(seconds) - LOG_SECONDS:
                     await self._client.hdel(PROCESSES, name)
-            elif _order(up_to) < _order(place):
+            elif order_of(up_to) < order_of(place):
                 behind.append(name.decode())
         return behind
 
@@ -179,7 +190,7 @@ class Forgetting:
         said = dict(zip(fields[::2], fields[1::2], strict=True))
         joined, erasure = said.get(b"ids", b""), said.get(b"erasure", b"").decode()
         ids = {joined[at : at + 16] for at in range(0, len(joined), 16)}
-        self._gone.update(dict.fromkeys(ids, _order(place)[0] * 1000))
+        self._gone.update(dict.fromkeys(ids, order_of(place)[0] * 1000))
         dropped = {name: await forget(lambda each: digest(each) in ids) for name, forget in self._places.items()}
         key = ERASURE_KEY.format(erasure)
         pipeline = self._client.pipeline()
@@ -188,8 +199,3 @@ class Forgetting:
                 pipeline.hincrby(key, f"dropped {name}", number)
                 pipeline.expire(key, ANSWER_SECONDS)
         await pipeline.execute()
-
-
-def _order(place: str) -> tuple[int, int]:
-    first, _, second = place.partition("-")
-    return int(first), int(second or 0)

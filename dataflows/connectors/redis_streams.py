@@ -38,6 +38,12 @@ def to_id(offset: int) -> str:
     return "0-0" if offset < 0 else f"{offset >> _SEQUENCE_BITS}-{offset & _SEQUENCE}"
 
 
+def order_of(entry_id: str) -> tuple[int, int]:
+    """An id as what sorts as Redis sorts them, the first part in milliseconds; the second one may be left out."""
+    milliseconds, _, sequence = entry_id.partition("-")
+    return int(milliseconds), int(sequence or 0)
+
+
 class RedisStreams:
     """A stream kept in Redis.
 
