@@ -93,7 +93,7 @@ class Eraser:
         """Take up what nobody is at, for ever: of processes that were killed, and what left something before."""
         while True:
             with contextlib.suppress(redis.RedisError, OSError):  # the next look may do better
-                for job in await self.jobs.waiting():
+                for job in await self.jobs.waiting(self._clock() // SECOND):
                     if job.report.erasure not in self._running and len(self._running) < MOST_ERASURES:
                         self._begin(job)
             await asyncio.sleep(RESUME_EVERY)

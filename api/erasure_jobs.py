@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from secrets import token_hex
 from typing import Any, Final
@@ -108,15 +107,15 @@ class Jobs:
         found: Any = await self._client.get(REPORT_KEY.format(erasure))
         return None if found is None else msgspec.json.decode(found, type=Report)
 
-    async def waiting(self) -> list[Job]:
-        """Those that are to be taken up now, if nobody is at them.
+    async def waiting(self, now: int) -> list[Job]:
+        """Those that are to be taken up at `now` (seconds since 1970), if nobody is at them.
 
         Raises:
             redis.RedisError: Redis does not answer.
         """
         found: Any = await self._client.hgetall(JOBS)
         jobs = [msgspec.msgpack.decode(raw, type=Job) for raw in found.values()]
-        return [job for job in jobs if job.next_at <= time.time()]
+        return [job for job in jobs if job.next_at <= now]
 
     @contextlib.asynccontextmanager
     async def mine(self, erasure: str) -> AsyncIterator[bool]:
