@@ -18,7 +18,7 @@ from dataflows.aggregates.population import Standing
 from dataflows.aggregates.recency import Recent
 from dataflows.aggregates.seen import SeenByUser
 from dataflows.aggregates.sessions import Sessions
-from dataflows.aggregates.tiles import USER_LEVELS, Tiles
+from dataflows.aggregates.tiles import USER_LEVELS, Tiles, coded
 
 if TYPE_CHECKING:
     from dataflows.aggregates.people import User
@@ -63,9 +63,8 @@ def parts_of(parts: Sequence[Any]) -> list[Any]:
 
 
 def _tiles_of(grid: dict[int, Sequence[int]]) -> list[int]:
-    """A level: of each tile how long ago it is, a bit a kind that was counted, and the counts that are not 0."""
+    """A level: of each tile how long ago it is, and its counts."""
     written: list[int] = []
     for since, counts in grid.items():
-        mask = sum(1 << place for place, count in enumerate(counts) if count)
-        written += (since, mask, *(count for count in counts if count))
+        written += (since, *coded(tuple(counts)))
     return written

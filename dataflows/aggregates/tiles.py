@@ -67,7 +67,7 @@ def _splitter(kinds: int) -> Callable[[int], Counts]:
 
 
 @lru_cache(REMEMBERED)
-def _coded(counts: Counts) -> tuple[int, ...]:
+def coded(counts: Counts) -> tuple[int, ...]:
     """Counts as a number with a bit for each that is not 0, the first kind's the lowest, and then those."""
     mask = sum(1 << place for place, count in enumerate(counts) if count)
     return (mask, *filter(None, counts))
@@ -75,7 +75,7 @@ def _coded(counts: Counts) -> tuple[int, ...]:
 
 @lru_cache(REMEMBERED)
 def _decoded(code: tuple[int, ...]) -> int:
-    """The number of what `_coded` coded."""
+    """The number of what `coded` coded."""
     mask, *counts = code
     lanes = [place for place in range(mask.bit_length()) if mask >> place & 1]
     return sum(count << lane * LANE for lane, count in zip(lanes, counts, strict=True))
@@ -206,7 +206,7 @@ class Tiles:
             newest, written = base // size, []
             for tile, number in grid.items():
                 written.append(newest - tile)
-                written += _coded(split(number))
+                written += coded(split(number))
             levels.append(written)
         return levels
 
