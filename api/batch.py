@@ -19,9 +19,8 @@ from starlette.types import Send
 
 from api.answer import Answer
 from api.breaker import PAUSE
-from api.known import UserFeatures
 from api.plans import Layout
-from api.serve import BlockServer, may_see
+from api.serve import NOBODY, BlockServer, may_see
 from api.shelf import MADE_AT_ONCE, Filled
 
 READ_AT_ONCE: Final = 128
@@ -84,7 +83,7 @@ class Batch:
         """The answer to a user; from the snapshot where nothing could be read of them."""
         if filled is None:
             blocks = self._server.plain(self._layout, self._excluded)
-            return self._server.made(self._layout, user_id, self._send_id, self._layout.locale, UserFeatures(), blocks)
+            return self._server.made(self._layout, user_id, self._send_id, self._layout.locale, NOBODY, blocks)
         mail, blocks = filled
         return self._server.made(self._layout, user_id, self._send_id, mail.locale, mail.known.user, blocks)
 

@@ -99,9 +99,9 @@ class Crowd:
     of all when it has much to do, a picture must always come and a click must always lead somewhere.
 
     Args:
-        deadline: seconds in which blocks are to be answered. A whole answer has half of them. A plain one runs through
-            at once, so that how long it takes is how long the loop's queue is, in which a whole one stands four times:
-            for itself, and for what it reads.
+        deadline: seconds in which blocks are to be answered. A whole answer has a third of them. A plain one runs
+            through at once, so that how long it takes is how long the loop's queue is, in which a whole one stands four
+            times: for itself, and for what it reads.
         collecting: the paths that take events.
         connections: how many may be open at once; 0: any number.
         clock: seconds.

@@ -147,13 +147,13 @@ def fill(mail: Mail, catalogue: Mapping[str, CatalogueRow], looked: set[str] | N
 def _asking(block: str, fallback: tuple[str, ...] | None) -> tuple[Callable[[UserFeatures], Iterable[str]], ...]:
     """What asks for items whose neighbours count, of the kinds whose rungs a block may come to."""
     kind = KINDS[block]
-    kinds = (kind, *(KINDS[name] for name in (kind.fallback if fallback is None else fallback) if name != STATIC))
+    kinds = (kind, *(KINDS[name] for name in _fallback(fallback, kind) if name != STATIC))
     return tuple(each.seeds for each in kinds if each.seeds)
 
 
-def _fallback(plan: BlockPlan, kind: Kind) -> tuple[str, ...]:
-    """What stands in."""
-    return kind.fallback if plan.fallback is None else plan.fallback
+def _fallback(said: tuple[str, ...] | None, kind: Kind) -> tuple[str, ...]:
+    """What stands in: what the layout says, else what the kind does."""
+    return kind.fallback if said is None else said
 
 
 def _ladder(plan: BlockPlan, kind: Kind, known: Known) -> Iterator[Rung]:
@@ -165,7 +165,7 @@ def _ladder(plan: BlockPlan, kind: Kind, known: Known) -> Iterator[Rung]:
         for path in plan.filters.category:
             if scope := known.scopes.get(f"category:{path}"):
                 yield Rung("popular", scope.items, "popular_in", path, as_of=scope.as_of)
-    for name in _fallback(plan, kind):
+    for name in _fallback(plan.fallback, kind):
         if name != STATIC:
             for rung in KINDS[name].rungs(known):
                 yield rung._replace(first_choice=False)
@@ -193,7 +193,7 @@ def _cut(plan: BlockPlan, kind: Kind, known: Known, gone: Collection[str], most:
         left -= len(ids) if rung.phrase != _PINNED else 0
         if left <= 0:
             break
-    if STATIC in _fallback(plan, kind):  # remembered with its rows, so it costs no reading
+    if STATIC in _fallback(plan.fallback, kind):  # remembered with its rows, so it costs no reading
         yield Rung(STATIC, known.fallback, "worth_a_look")
 
 

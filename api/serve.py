@@ -59,6 +59,14 @@ class Format(str, Enum):
     text = "text"
 
 
+_WRITTEN: Final[dict[Format, tuple[Callable[[Answer], str | bytes], str]]] = {
+    Format.json: (render_json, "application/json"),
+    Format.html: (lambda answer: render_html(answer, locale=answer.locale), "text/html"),
+    Format.text: (lambda answer: render_text(answer, locale=answer.locale), "text/plain"),
+}
+"""By what an answer is written as: what writes it, and what that is called."""
+
+
 class Asked(NamedTuple):
     """What is asked for beside the layout, as it stands in the address."""
 
@@ -158,19 +166,15 @@ class BlockServer:
         excluded = frozenset(filter(None, map(str.strip, asked.exclude.split(","))))
         answer = await self.answer(layout, asked.user_id, asked.send_id, excluded, plain=plain)
         fresh = {"Cache-Control": AGREED if asked.send_id and answer.features_as_of else "no-store"}
-        if asked.format is Format.html:
-            return Response(render_html(answer, locale=answer.locale), headers=fresh, media_type="text/html")
-        if asked.format is Format.text:
-            return Response(render_text(answer, locale=answer.locale), headers=fresh, media_type="text/plain")
-        return Response(render_json(answer), headers=fresh, media_type="application/json")
+        write, media_type = _WRITTEN[asked.format]
+        return Response(write(answer), headers=fresh, media_type=media_type)
 
     def warm(self) -> None:
         """Draw every mail once, for nobody: what is read or made the first time, nobody is to wait for."""
         for layout in self.layouts.values():
             answer = Answer(layout.name, "", None, "", None, self.plain(layout, ()), layout.locale)
-            for draw in (render_html, render_text):
-                draw(answer, locale=answer.locale)
-            render_json(answer)
+            for write, _ in _WRITTEN.values():
+                write(answer)
 
     def layout(self, name: str) -> Layout:
         """A layout by its name.
