@@ -24,9 +24,9 @@ from dataflows.connectors.letters import open_letters
 from dataflows.connectors.quarantine import Quarantine
 from dataflows.connectors.redis_streams import connect
 from dataflows.settings import SettingError, read_settings
-from expectations.drift import DAY
 from expectations.report.offenders import Offenders, worst
 from expectations.report.site import NO_LAKE, Site
+from expectations.usual import DAY
 from feature_repo.layout import LAYOUTS
 
 _log = logging.getLogger("expectations.report")

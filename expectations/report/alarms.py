@@ -14,10 +14,11 @@ import msgspec
 import numpy as np
 
 from expectations import anomalies
-from expectations.drift import DAY, HOUR, Drift, drifts, hours_of, spans_at, subject_in_words, usual_of
+from expectations.drift import Drift, drifts, subject_in_words
 from expectations.history import History, write_whole
 from expectations.joining import joined
 from expectations.profiles import Profile, to_profiles
+from expectations.usual import DAY, HOUR, hours_of, spans_at, usual_of
 
 HOURS_AT_ONCE: Final = 24
 """Hours judged in one run; of a longer pause the newest."""

@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from expectations.drift import DAY, HOUR, Drift, Usual, drifts, hours_of, spans_at, usual_of
+from expectations.drift import Drift, drifts
 from expectations.joining import joined
 from expectations.profiles import QUANTILES, Column, Profile, Subject, of_events, to_profiles, to_table
+from expectations.usual import DAY, HOUR, Usual, hours_of, spans_at, usual_of
 from tests.benchmarks.figures import Figure, percentile
 from tests.benchmarks.sample import SAMPLE, is_present
 from tests.contract import planted_weeks

@@ -8,19 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expectations import drift
-from expectations.drift import (
-    DAY,
-    HOUR,
-    SPANS,
-    THRESHOLDS,
-    WEEK,
-    compared_with,
-    distance,
-    drifts,
-    psi,
-    usual_of,
-)
+from expectations.drift import THRESHOLDS, distance, drifts, psi
 from expectations.profiles import QUANTILES, Column, Profile, Subject
+from expectations.usual import DAY, HOUR, SPANS, WEEK, compared_with, usual_of
 
 TUESDAY = 1_764_684_000  # 2025-12-02 14:00 UTC
 CHANCE = np.random.default_rng(2)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expectations.drift import HOUR, SPANS, hours_of, spans_at
 from expectations.joining import joined
 from expectations.profiles import QUANTILES, Column, Profile, Subject
+from expectations.usual import HOUR, SPANS, hours_of, spans_at
 
 hours = st.lists(
     st.lists(st.sampled_from([None, "a", "b", "c"]), min_size=1, max_size=30), min_size=2, max_size=6
