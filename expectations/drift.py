@@ -1,9 +1,9 @@
 """Drift: whether an hour looks like the same hours of the weeks before. Pure: profiles in, drifts out.
 
-What is usual is the median of the same hour of the same weekday, and how far from it is still usual the median of the
-deviations from it (Hampel, 1974): one bad week among them changes neither. While there are fewer than three such weeks
-it is the same hour of the last days. Distributions are compared as a whole: numbers by the greatest distance of their
-distribution functions (Kolmogorov and Smirnov), categories by the population stability index.
+What is usual is the median of the hours that `expectations.usual` gives, and how far from it is still usual the median
+of the deviations from it (Hampel, 1974): one bad week among them changes neither. Distributions are compared as a
+whole: numbers by the greatest distance of their distribution functions (Kolmogorov and Smirnov), categories by the
+population stability index.
 """
 
 from __future__ import annotations

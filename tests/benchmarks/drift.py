@@ -22,7 +22,7 @@ from expectations.profiles import QUANTILES, Column, Profile, Subject, of_events
 from expectations.usual import DAY, HOUR, Usual, hours_of, spans_at, usual_of
 from tests.benchmarks.figures import Figure, percentile
 from tests.benchmarks.sample import SAMPLE, is_present
-from tests.contract import planted_weeks
+from tests.contract.weeks import MIDNIGHT, as_events, events
 
 FIRST, LAST = 55, 75  # days of the sample
 LASTS = 24  # hours of a fault
@@ -170,8 +170,8 @@ def sample_rows() -> pd.DataFrame:
 
 def made_up_rows() -> pd.DataFrame:
     """A shop of the same length, where the sample is not there."""
-    told = planted_weeks.events(planted_weeks.MIDNIGHT, LAST * 24, np.random.default_rng(SEED))
-    rows: pd.DataFrame = planted_weeks.as_events(told).to_pandas()
+    told = events(MIDNIGHT, LAST * 24, np.random.default_rng(SEED))
+    rows: pd.DataFrame = as_events(told).to_pandas()
     return rows.assign(properties=[json.dumps({"source": source}) for source in told["source"]])
 
 
