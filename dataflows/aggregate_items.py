@@ -21,6 +21,10 @@ from dataflows.stages import Aggregated, Command, Row, Validated
 from dataflows.state import VISIT_TTL_SECONDS, StateTable, visit_key
 
 SEEN_KEY: Final = "inlay:seen:items:{}"
+WIDTH: Final = 8
+"""Bytes of a hash in a chunk."""
+BY_SENDER: Final = b"\2"
+"""Before the hashes of a chunk that are of ids with their senders; before there was no such byte, and no sender."""
 SCOPE_DUE: Final = "\0scope:"
 """Before the name of a scope among the keys that are due: no item's id holds a control character."""
 SCOPES_AT_ONCE: Final = 50
@@ -29,6 +33,9 @@ SCOPES_AT_ONCE: Final = 50
 
 class SeenIds:
     """The event ids a partition has brought, kept in Redis as a list of chunks, one a commit.
+
+    An id counts once a sender, as it does for users: else what another sender brings under it would depend on how many
+    partitions there are.
 
     Args:
         partition: which one.
@@ -43,16 +50,23 @@ class SeenIds:
         self._sizes: deque[int] = deque()
         self._stored = 0
         self._fresh: list[int] = []
+        self._plain: set[int] = set()
+        """Hashes of ids alone, without their sender, as they were stored before."""
         for chunk in chunks:
-            ids = Seen.unpack(chunk, capacity)
+            by_sender = len(chunk) % WIDTH == len(BY_SENDER)
+            ids = Seen.unpack(chunk[len(BY_SENDER) :] if by_sender else chunk, capacity)
+            if not by_sender:
+                self._plain.update(ids)
             self._sizes.append(len(ids))
             self._stored += len(ids)
             for hashed in ids:
                 self._seen.add_hash(hashed)
 
-    def add(self, event_id: str) -> bool:
-        """Remember the id; False if it was seen before."""
-        hashed = hash_id(event_id)
+    def add(self, sender: str, event_id: str) -> bool:
+        """Remember an id of a sender; False if it was seen before."""
+        hashed = hash_id(f"{sender}\n{event_id}")  # neither holds the separator
+        if self._plain and hash_id(event_id) in self._plain:
+            return False
         if not self._seen.add_hash(hashed):
             return False
         self._fresh.append(hashed)
@@ -62,7 +76,7 @@ class SeenIds:
         """What stores the ids that came since the last time, and drops chunks that are out of reach."""
         if not self._fresh:
             return []
-        out: list[Command] = [("RPUSH", self._key, Seen.of(self._fresh).pack())]
+        out: list[Command] = [("RPUSH", self._key, BY_SENDER + Seen.of(self._fresh).pack())]
         self._sizes.append(len(self._fresh))
         self._stored += len(self._fresh)
         self._fresh = []
@@ -161,7 +175,7 @@ class FoldItems:
                     continue
                 if not self._history and event.type not in TIMELESS and is_late(event.at, now):
                     outcome = "late"
-                elif not self._seen[partition].add(event.event_id):
+                elif not self._seen[partition].add(event.key, event.event_id):
                     outcome = "duplicate"
                 else:
                     applied.append(event)

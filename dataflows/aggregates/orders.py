@@ -10,6 +10,9 @@ from dataflows.events import DAY
 MONEY: Final = 10_000
 """Money is added up in whole ten-thousandths: such sums do not depend on their order, floats' would."""
 MOST_ORDERS: Final = 1000
+MOST_MONEY: Final = 2**64 - 1
+"""The largest amount of an order and day, and of what was given back of an order (1.8 quadrillion): the largest number
+that a state's bytes hold. Amounts are never below 0, so that where they come to more it is as much in any order."""
 
 
 class Orders:
@@ -24,14 +27,14 @@ class Orders:
         """An amount (in 1 / MONEY) was spent on an order at `at` (microseconds)."""
         days, refunded, whole = self.entries.get(order, ({}, 0, False))
         day = at // DAY
-        days[day] = days.get(day, 0) + amount
+        days[day] = min(MOST_MONEY, days.get(day, 0) + amount)
         self.entries[order] = days, refunded, whole
         self._bound()
 
     def refund(self, order: int, amount: int | None) -> None:
         """An amount of an order was given back; None: all of it."""
         days, refunded, whole = self.entries.get(order, ({}, 0, False))
-        self.entries[order] = days, refunded + (amount or 0), whole or amount is None
+        self.entries[order] = days, min(MOST_MONEY, refunded + (amount or 0)), whole or amount is None
         self._bound()
 
     def merge(self, other: Orders) -> None:
@@ -40,8 +43,8 @@ class Orders:
             ours, back, all_of_it = self.entries.get(order, ({}, 0, False))
             both = dict(ours)
             for day, amount in days.items():
-                both[day] = both.get(day, 0) + amount
-            self.entries[order] = both, back + refunded, all_of_it or whole
+                both[day] = min(MOST_MONEY, both.get(day, 0) + amount)
+            self.entries[order] = both, min(MOST_MONEY, back + refunded), all_of_it or whole
 
     def refunded(self) -> set[int]:
         """The orders that were given back whole."""

@@ -14,7 +14,7 @@ from dataflows.aggregate import CALM, EXPIRED_AT_ONCE, EXPIRED_IN_CALM
 from dataflows.aggregate_people import FoldPeople
 from dataflows.aggregates.people import User
 from dataflows.aggregates.seen import SeenByUser
-from dataflows.events import DAY, HOUR, MINUTE, SECOND, Event
+from dataflows.events import DAY, HOUR, MINUTE, SECOND, Event, partition_of
 from dataflows.stages import Received
 from tests.given import FACTS, NOW, histories, raw, seeds
 from tests.unit.dataflows.doubles import DUE, Clock, Committed, Items, People, in_batches
@@ -87,6 +87,18 @@ def test_the_stats_of_the_items_flow_equal_the_oracle(story: list[Event], seed: 
     trends = {key: row["trend"] for (entity, key), row in committed.values().items() if entity == "item"}
     best = sorted((item_id for item_id in trends if trends[item_id] > 0), key=lambda each: (-trends[each], each))
     assert committed.values().get(("scope", "all"), {"items": []})["items"] == best
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 5])
+def test_an_event_id_counts_once_a_sender_for_items_too_whatever_the_partitions(partitions: int) -> None:
+    committed = Committed()
+    flow = Items(committed, Clock(), partitions)
+    for number, sender in enumerate((*USERS, *USERS)):
+        at = partition_of(sender, partitions)
+        offset = committed.offsets.get(at, -1) + 1
+        flow.take(in_batches(at, [raw(user_id=sender, item_id="p1")], [], first=offset))
+        assert committed.values()["item", "p1"]["views_1h"] == min(number + 1, len(USERS))
+    assert committed.outcomes == {"applied": len(USERS), "duplicate": len(USERS)}
 
 
 @given(story=histories(kinds=("view", "click", "add_to_cart", "purchase"), users=USERS, days=1))

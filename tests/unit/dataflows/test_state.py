@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dataflows.aggregate import EXPIRED_AT_ONCE, DueSet
 from dataflows.aggregate_items import SEEN_KEY, SeenIds
 from dataflows.aggregates.effects import Fact
+from dataflows.aggregates.seen import Seen, hash_id
 from dataflows.state import FOUND_FOR, MISSING_FOR, CatalogueFacts, StateTable, entity_states, visit_key, visit_states
 from feature_repo.layout import ITEM, USER
 from tests.given import NOW, lists_of, written
@@ -219,7 +220,7 @@ def test_a_fact_that_cannot_be_read_is_as_good_as_none_and_is_read_again_soon() 
 
 def run(seen: SeenIds, committed: Committed, ids: list[str]) -> list[bool]:
     """Add ids, and commit."""
-    new = [seen.add(each) for each in ids]
+    new = [seen.add("u1", each) for each in ids]
     for command, key, *arguments in seen.commands():
         committed.run(command, key, arguments)
     return new
@@ -249,7 +250,8 @@ def ids_are_remembered_across_restarts(
             newest = newest if each in newest else [*newest, each][-capacity:]
         assert run(restarted, committed, ids) == run(steady, elsewhere, ids) == expected
         chunks = committed.lists.get(key, [])
-        assert sum(map(len, chunks)) // 8 <= capacity + max(map(len, chunks), default=0) // 8
+        sizes = [len(chunk) // 8 for chunk in chunks]
+        assert sum(sizes) <= capacity + max(sizes, default=0)
         assert chunks == elsewhere.lists.get(key, [])
 
 
@@ -265,8 +267,8 @@ class NeverPops(SeenIds):
 
 
 class StoresNothingNew(SeenIds):
-    def add(self, event_id: str) -> bool:
-        new = super().add(event_id)
+    def add(self, sender: str, event_id: str) -> bool:
+        new = super().add(sender, event_id)
         self._fresh = self._fresh[:1]
         return new
 
@@ -288,6 +290,21 @@ def test_a_chunk_is_dropped_only_when_all_of_it_is_out_of_reach() -> None:
     run(seen, committed, ["f"])
     assert len(committed.lists[SEEN_KEY.format(0)]) == 1 + 1
     assert seen.commands() == []
+
+
+def test_an_id_counts_once_a_sender() -> None:
+    seen = SeenIds(0, 9)
+    assert [seen.add(sender, "a") for sender in ("u1", "u2", "u1", "u2")] == [True, True, False, False]
+
+
+def test_ids_that_were_stored_without_their_senders_are_known_of_everybody() -> None:
+    committed = Committed()
+    committed.lists[SEEN_KEY.format(0)] = [Seen.of([hash_id("a"), hash_id("b")]).pack()]
+    seen = SeenIds(0, 4, committed.lists[SEEN_KEY.format(0)])
+    assert run(seen, committed, ["a", "b", "c"]) == [False, False, True]
+    again = SeenIds(0, 4, committed.lists[SEEN_KEY.format(0)])
+    assert run(again, committed, ["a", "c", "d"]) == [False, False, True]
+    assert again.add("u2", "c")
 
 
 @given(

@@ -10,10 +10,12 @@ import msgspec
 import pytest
 
 from dataflows.aggregates.effects import COUNTED
+from dataflows.aggregates.orders import MONEY, MOST_MONEY
 from dataflows.aggregates.people import KINDS, User
 from dataflows.aggregates.seen import EARLY, hash_id
 from dataflows.aggregates.versions import UnknownVersion
 from dataflows.events import DAY, HOUR, MINUTE, SECOND, Event, Line
+from feature_repo.layout import USER
 from tests.given import FACTS, NOW, an_event, histories, nows, seeds
 from tests.unit.dataflows.oracle import Arrival, user_row
 from tests.unit.dataflows.proofs import fails, for_all, holds
@@ -345,6 +347,26 @@ def test_what_is_dear_and_bought_by_the_million_is_still_counted_and_stored() ->
     user = a_user([event])
     assert user.row(NOW)[0]["spend_30d"] == 1e15
     assert User.unpack(user.pack()).row(NOW) == user.row(NOW)
+
+
+def test_the_largest_amounts_that_events_may_name_are_stored_and_come_to_the_same_in_any_order() -> None:
+    lines = tuple(Line(f"p{n}", 1e6, 1e9) for n in range(9))
+    dear = [an_event(event_id=f"e{n}", type="purchase", order_id="o1", items=lines) for n in range(3)]
+    back = [an_event(event_id=f"r{n}", type="refund", order_id="o2", items=lines) for n in range(3)]
+    cheap = an_event(event_id="e9", type="purchase", order_id="o1", price=1.0)
+    some = an_event(event_id="r9", type="refund", order_id="o1", price=1.0)
+    for events in ([*dear, cheap, some, *back], [some, cheap, *back, *dear]):
+        row = row_of(events)
+        assert row["spend_30d"] == (MOST_MONEY - MONEY) / MONEY
+        user = User()
+        for event in events:
+            user.apply(event, FACTS, NOW)
+        assert User.unpack(user.pack()).row(NOW)[0] == row
+        assert USER.hset("u1", {name: row[name] for name in row}, NOW, state=user.pack())
+    both = User()
+    for _ in range(2):
+        both.merge(user)
+    assert User.unpack(both.pack()).row(NOW) == both.row(NOW)
 
 
 def test_what_was_given_back_stays_given_back_when_its_order_has_left_every_window() -> None:
