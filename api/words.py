@@ -5,6 +5,7 @@ A new language is an entry here. What a layout says is in the layout.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -15,6 +16,10 @@ from babel.dates import format_skeleton
 
 T = TypeVar("T")
 ENGLISH: Final = Locale("en")
+_ALSO: Final[Mapping[str, tuple[str, ...]]] = {
+    "no": ("nb",), "nn": ("nb", "no"), "nb": ("no",), "iw": ("he",), "he": ("iw",),
+}  # fmt: skip
+"""Other names of a language, or of one that its readers read as well: shops and phones write what they please."""
 
 
 class Buttons(NamedTuple):
@@ -124,10 +129,11 @@ PHRASES: Final[Mapping[str, Mapping[str, str]]] = {
 @lru_cache(maxsize=1024)
 def locale_of(tag: str) -> Locale:
     """The locale of a language tag; English where there is none such."""
-    try:
-        return Locale.parse(tag.replace("-", "_"))
-    except (ValueError, UnknownLocaleError, TypeError):
-        return ENGLISH
+    language, _, rest = tag.replace("-", "_").partition("_")
+    for name in (language, *_ALSO.get(language.lower(), ())):
+        with contextlib.suppress(ValueError, UnknownLocaleError, TypeError):
+            return Locale.parse(f"{name}_{rest}" if rest else name)
+    return ENGLISH
 
 
 def is_country(code: str) -> bool:
@@ -141,12 +147,13 @@ def is_known(tag: str) -> bool:
 
 
 def of_language(table: Mapping[str, T], tag: str) -> T:
-    """The table's entry for a language tag, else for its language, else for English, else its first."""
+    """The table's entry for a language tag, else for its language by any name, else for English, else its first."""
     if tag in table:
         return table[tag]
     wanted = tag.lower().replace("_", "-")
+    language = wanted.partition("-")[0]
     known = {each.lower().replace("_", "-"): each for each in table}
-    for name in (wanted, wanted.partition("-")[0], "en"):
+    for name in (wanted, language, *_ALSO.get(language, ()), "en"):
         if name in known:
             return table[known[name]]
     return next(iter(table.values()))

@@ -1,7 +1,11 @@
-"""`make demo`: an embedded Redis, the features, the flows, the API and the sample shop, until Ctrl-C."""
+"""`make demo`: an embedded Redis, the features, the flows, the API and the sample shop, until Ctrl-C.
+
+Where it is to be found is a setting, INLAY_PORT (8000), and where it keeps its state another one, INLAY_VAR (var/).
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import secrets
 import signal
@@ -10,7 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -34,8 +38,9 @@ REPORT_AFTER: Final = 180.0
 Stopped: TypeAlias = Callable[[], bool]
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns when it was told to stop."""
+    argparse.ArgumentParser(prog="python -m api.demo", description=__doc__).parse_args(arguments)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

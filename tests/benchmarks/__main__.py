@@ -3,9 +3,10 @@
 Machines differ and are shared, so each figure stands beside that of a peer measured in the same run.
 """
 
+import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.benchmarks import (
@@ -56,7 +57,10 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
 }
 
 
-def main(names: list[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}; none: all of them")
+    names: list[str] = parser.parse_args(arguments).names
     if unknown := set(names) - set(BENCHMARKS):
         print(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
@@ -73,4 +77,4 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -6,6 +6,7 @@ docs/quality.md is made of it: `python -m tests.contract.planted`.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import time
@@ -342,6 +343,7 @@ def without_times(text: str) -> list[str]:
 
 def main() -> None:
     """Write the table of the page anew."""
+    argparse.ArgumentParser(prog="python -m tests.contract.planted", description=__doc__).parse_args()
     with redis_server() as server:
         shop = Shop(server)
         outcomes = {fault.name: shop.plant(fault) for fault in faults()}

@@ -7,6 +7,7 @@ second table in docs/quality.md is made of it.
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
@@ -269,6 +270,7 @@ def planted(folder: Path, redis_url: str, names: Collection[str] = ()) -> tuple[
 
 def main() -> None:
     """Write the table of the page anew."""
+    argparse.ArgumentParser(prog="python -m tests.contract.planted_weeks", description=__doc__).parse_args()
     with redis_server() as server, TemporaryDirectory() as folder:
         outcomes, shops = planted(Path(folder), server.url)
     for shop in shops:

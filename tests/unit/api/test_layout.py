@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from api.blocks import KINDS
 from api.layout import SHIPPED, LayoutError, load_layouts
 from api.plans import Hidden, OnlyFor, Rules
+from api.words import BUTTONS
 
 GOOD = """\
 name: mail
@@ -50,11 +52,24 @@ def test_a_block_that_something_may_stand_in_for_has_another_title_for_then() ->
             assert plan.fallback_title or alone, (layout.name, plan.block)
 
 
-def test_the_texts_that_are_shipped_are_in_the_same_languages() -> None:
+def test_the_texts_that_are_shipped_are_in_every_language_that_the_product_speaks() -> None:
     for layout in load_layouts(SHIPPED).values():
         for plan in layout.blocks:
             for text in (plan.title, plan.fallback_title):
-                assert text is None or list(text) == ["en", "de", "es", "fr"], (layout.name, plan.block)
+                assert text is None or list(text) == list(BUTTONS), (layout.name, plan.block)
+
+
+@pytest.mark.parametrize("tag", BUTTONS)
+def test_a_title_is_written_in_the_letters_of_its_language(tag: str) -> None:
+    """A title that nobody translated stands out where the letters are others, or where it is the English one."""
+    letters = {"ar": "\u0600-\u06ff", "he": "\u0590-\u05ff"}.get(tag, "A-Za-z\u00c0-\u017f")
+    texts = [
+        text for layout in load_layouts(SHIPPED).values() for plan in layout.blocks
+        for text in (plan.title, plan.fallback_title) if isinstance(text, dict)
+    ]  # fmt: skip
+    for text in texts:
+        assert re.fullmatch(rf"[{letters} ’־-]+", text[tag]), text[tag]
+        assert tag == "en" or text[tag] != text["en"]
 
 
 def test_a_layout_of_ones_own(written: Callable[..., Path]) -> None:

@@ -28,6 +28,26 @@ def test_a_day_is_written_as_people_write_it(tag: str, written: str) -> None:
     assert day_and_month(MAY_3 + 86_399, tag) == written
 
 
+@pytest.mark.parametrize(
+    ("tag", "view", "written"),
+    [
+        ("no", "Se", "3. mai"), ("no-NO", "Se", "3. mai"), ("nn", "Se", "3. mai"), ("NN_no", "Se", "3. mai"),
+        ("iw", "לצפייה", "3 במאי"), ("iw-IL", "לצפייה", "3 במאי"),
+    ],
+)  # fmt: skip
+def test_a_language_is_known_by_its_other_names(tag: str, view: str, written: str) -> None:
+    """Phones and shops write Norwegian and Hebrew in several ways."""
+    assert is_known(tag)
+    assert of_language(BUTTONS, tag).view == view
+    assert day_and_month(MAY_3, tag) == written
+
+
+def test_a_text_for_the_very_tag_comes_before_that_of_another_name() -> None:
+    assert of_language({"en": "en", "nb": "nb", "nn": "nn"}, "nn-NO") == "nn"
+    assert of_language({"en": "en", "no": "no"}, "nb") == "no"
+    assert of_language({"en": "en", "no": "no"}, "nb-NO") == "no"
+
+
 @pytest.mark.parametrize("tag", ["", "x", "<script>", "english", "\x00", "../en", "x" * 500])
 def test_a_tag_that_is_none_is_english(tag: str) -> None:
     assert not is_known(tag)
