@@ -24,7 +24,8 @@ from tests.unit.dataflows.streams import STORIES, batched, comparable, spread, w
 
 STORIES_AN_ENGINE: Final = 25
 """An engine is started two to four times a story, which is too dear for five hundred of them. Those are in
-`tests/unit/dataflows/test_law.py`: the same streams, deaths and readings again, through the same folds, by turns."""
+`tests/unit/dataflows/test_law.py`: the same streams, deaths and readings again, through the same folds, by turns;
+and in `tests/contract/test_crash_points.py`, with the store and a real Redis, and deaths in the middle of a commit."""
 
 FLOWS = pytest.mark.parametrize("flow", [people, items])
 
