@@ -15,6 +15,10 @@ from typing import Final, NamedTuple
 
 LEAST_IN_WORK: Final = 16.0
 LEAST_PLAIN: Final = 8.0
+LEAST_BEHIND: Final = 2.0
+"""Whole ones at once where the loop itself is behind: one of them takes the time of eight that are plain."""
+FEW_PLAIN: Final = 2 * LEAST_PLAIN
+"""Where no more plain ones than so many are made in time, the loop is behind."""
 FIRST_IN_WORK: Final = 64.0
 FIRST_PLAIN: Final = 128.0
 """They cost so little that a burst, after a pause or of a platform that sends, is answered rather than sent away."""
@@ -29,6 +33,7 @@ PLAIN: Final = "inlay.plain"
 """Set in the scope of a request that is to be answered with less."""
 BLOCKS: Final = "/v1/blocks/"
 WEBHOOKS: Final = "/v1/webhooks/"
+RAW_WEBHOOKS: Final = WEBHOOKS.encode()
 EVENTS_SOON: Final = 0.05
 """Seconds in which events are taken: who sends them waits for seconds, but a longer queue than this only grows."""
 
@@ -47,28 +52,37 @@ class Limit:
         self.most = self._first = first
         self._shrunk_at = 0.0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no place."""
+        return self.in_work >= self.most
+
     def enter(self) -> bool:
         """Take a place, if there is one."""
-        if self.in_work >= self.most:
+        if self.is_full:
             return False
         self.in_work += 1
         return True
 
-    def leave(self, since: float, now: float) -> None:
-        """Give a place back; how long it was held says how many there may be.
-
-        It shrinks once for all that came before it shrank: one pause makes many late.
-        """
+    def leave(self, since: float, now: float, least: float | None = None) -> None:
+        """Give a place back; how long it was held says how many there may be: `least` where it is not the usual."""
         full = self.in_work * 2 >= self.most
         self.in_work -= 1
         if now - since > self.soon:
-            if since >= self._shrunk_at:
-                self.most, self._shrunk_at = max(self._least, self.most * SHRINKS_TO), now
+            self.shrink(since, now, self._least if least is None else least)
             return
         if full:
             self.most = min(float(MOST_IN_WORK), self.most + 1 / self.most)
         if self.most < self._first and now - self._shrunk_at > CALM:
             self.most = self._first
+
+    def shrink(self, since: float, now: float, least: float) -> None:
+        """Have fewer places, for one that came then and was late.
+
+        Once for all that came before it shrank: one pause makes many late.
+        """
+        if since >= self._shrunk_at:
+            self.most, self._shrunk_at = min(self.most, max(least, self.most * SHRINKS_TO)), now
 
 
 class Way(Enum):
@@ -117,6 +131,21 @@ class Crowd:
         self.whole, self.plain = Limit(deadline / 3), Limit(deadline / 12, LEAST_PLAIN, FIRST_PLAIN)
         self.events = Limit(EVENTS_SOON)
         self._collecting, self.connections, self._clock = frozenset(collecting), connections, clock
+        self._raw_collecting = frozenset(map(str.encode, collecting))
+
+    @property
+    def is_full_for_blocks(self) -> bool:
+        """Whether whoever asks for blocks will be sent away."""
+        return self.whole.is_full and self.plain.is_full
+
+    @property
+    def is_full_for_events(self) -> bool:
+        """Whether whoever tells of events will be sent away."""
+        return self.events.is_full
+
+    def tells(self, path: bytes) -> bool:
+        """Whether events are told of at this path, as it came in."""
+        return path in self._raw_collecting or path.startswith(RAW_WEBHOOKS)
 
     def place(self, method: str, path: str) -> Place:
         """A place for a request, to be given back with `leave`."""
@@ -129,6 +158,15 @@ class Crowd:
         return _WHOLE
 
     def leave(self, place: Place) -> None:
-        """It was answered, or nobody waits for it any more."""
-        if place.limit is not None:
-            place.limit.leave(place.since, self._clock())
+        """It was answered, or nobody waits for it any more.
+
+        A whole one may be late since the store is slow, and then more of them at once do no harm. A plain one waits for
+        the loop alone: where few of them are in time, whole ones give way, or what is sent away and a handful that are
+        whole would be all that the process does.
+        """
+        if place.limit is None:
+            return
+        now, behind = self._clock(), self.plain.most <= FEW_PLAIN
+        if behind and place.limit is self.plain and now - place.since > self.plain.soon:
+            self.whole.shrink(place.since, now, LEAST_BEHIND)
+        place.limit.leave(place.since, now, LEAST_BEHIND if behind and place.limit is self.whole else None)

@@ -89,6 +89,12 @@ def full() -> Crowd:
     return crowd
 
 
+def unread(peer: Peer) -> Peer:
+    """A connection that cannot parse any more."""
+    peer.protocol.parser = None  # type: ignore[assignment]
+    return peer
+
+
 def run(story: Callable[[], Awaitable[None]]) -> None:
     async def told() -> None:
         await story()
@@ -130,6 +136,81 @@ def test_a_body_that_comes_after_the_answer_is_let_by() -> None:
         assert await peer.ask(b"01234") == b""
         assert peer.protocol.timeout_keep_alive_task is not None, "or it could stay for ever"
         assert (await peer.ask(b"56789" + GET)).startswith(b"HTTP/1.1 503")
+
+    run(story)
+
+
+def test_who_finds_no_place_is_sent_away_without_being_parsed() -> None:
+    async def story() -> None:
+        peer = unread(Peer(full()))
+        for _ in range(3):
+            assert (await peer.ask()).count(b"HTTP/1.1 503") == 1
+        assert (await peer.ask(POST % b"" + b"01234")).startswith(b"HTTP/1.1 503")
+        assert await peer.ask(b"567") == b""
+        assert (await peer.ask(b"89" + GET)).count(b"HTTP/1.1 503") == 1
+        assert peer.protocol.timeout_keep_alive_task is not None
+
+    run(story)
+
+
+def test_who_finds_a_place_or_asks_for_anything_else_is_not_looked_at_so() -> None:
+    async def story() -> None:
+        peer = Peer(crowd := full())
+        peer.go.set()
+        for other in (b"GET /health/live", b"POST /v1/blocks/weekly/batch", b"GET /v1/users/u1", b"OPTIONS /v1/events"):
+            assert (await peer.ask(other + b" HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        crowd.plain.most = crowd.events.most = 1
+        for its in (GET, POST % b"" + b"0123456789"):
+            assert (await peer.ask(its)).startswith(b"HTTP/1.1 200")
+
+    run(story)
+
+
+def test_a_head_in_two_parts_is_one_request() -> None:
+    async def story() -> None:
+        crowd = full()
+        crowd.plain.most = 1
+        peer = Peer(crowd)
+        peer.go.set()
+        assert await peer.ask(GET[:20]) == b""
+        crowd.plain.most = 0
+        assert (await peer.ask(GET[20:])).count(b"HTTP/1.1 503") == 1
+        assert await peer.ask(GET[:20]) == b""
+        assert await peer.ask(GET[20:-2]) == b""
+        assert (await peer.ask(GET[-2:])).count(b"HTTP/1.1 503") == 1
+
+    run(story)
+
+
+def test_one_who_waits_for_an_answer_gets_it_before_the_next_is_sent_away() -> None:
+    async def story() -> None:
+        crowd = full()
+        crowd.whole.most = 1
+        peer = Peer(crowd)
+        assert await peer.ask() == b""
+        assert await peer.ask() == b""
+        peer.go.set()
+        said = await peer.ask(b"")
+        assert said.startswith(b"HTTP/1.1 200")
+        assert said.count(b"HTTP/1.1 503") == 1
+
+    run(story)
+
+
+def test_who_asks_again_and_again_is_not_taken_for_idle() -> None:
+    async def story() -> None:
+        peer = unread(Peer(full()))
+        peer.protocol.timeout_keep_alive = 100
+        await peer.ask()
+        peer.protocol._unset_keepalive_if_required()
+        peer.protocol.timeout_keep_alive_handler()
+        assert not peer.wire.closed
+        assert peer.protocol.timeout_keep_alive_task is not None
+        peer.protocol._unset_keepalive_if_required()
+        peer.protocol.timeout_keep_alive = 0
+        await asyncio.sleep(0)
+        peer.protocol.timeout_keep_alive_handler()
+        assert peer.wire.closed
 
     run(story)
 
