@@ -112,6 +112,8 @@ def _bytes(stand: Stand, name: str, shoppers: list[Shopper]) -> list[Figure]:
         Figure("… without its state, p50", median(row[0]), "bytes"),
         Figure("… state as packed, p50", median(states), "bytes"),
         Figure("… state as packed, mean", fmean(states), "bytes"),
+        Figure("… of it the ids of events, p50", median(len(each.user.seen.pack()) for each in shoppers), "bytes"),
+        Figure("… how many events, p50", median(len(each.user.seen) for each in shoppers), "events"),
         Figure("… Redis writes a row", whole["ours"][1], "µs", {"default settings": whole["ours"][1] / whole[""][1]}),
     ]
 
