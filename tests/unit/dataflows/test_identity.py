@@ -18,6 +18,7 @@ from dataflows.aggregates.people import User
 from dataflows.aggregates.seen import SeenByUser
 from dataflows.events import Event, partition_of
 from dataflows.identities import Identities
+from dataflows.inbox import INBOX_KEY
 from dataflows.stages import Aggregated, Received
 from tests.given import FACTS, NOW, histories, lists_of, nows, seeds
 from tests.unit.dataflows.doubles import MANY, Clock, Committed, People
@@ -226,6 +227,23 @@ class SaysItOutsideTheCommit(FoldPeople):
         return results
 
 
+class TellsItsOwnProcessOnly(FoldPeople):
+    """What is told goes from memory to memory, and reaches no partition that another process has."""
+
+    def fold(self, batches: Any, now: int) -> Any:
+        return self._within(super().fold(batches, now))
+
+    def expire(self, now: int) -> Any:
+        return self._within(super().expire(now))
+
+    def _within(self, results: list[Aggregated]) -> list[Aggregated]:
+        ours = vars(self._users).setdefault("partitions of this process", set())
+        ours.add(INBOX_KEY.format(self._partition))
+        for result in results:
+            result.commands = [command for command in result.commands if command[0] != "XADD" or command[1] in ours]
+        return results
+
+
 class EmptiesTheInboxWhenItReads(Identities):
     def read(self) -> Any:
         messages = super().read()
@@ -269,6 +287,7 @@ class LogsNothing(Identities):
     "mutant",
     [
         (SaysItOutsideTheCommit, Identities),
+        (TellsItsOwnProcessOnly, Identities),
         (FoldPeople, EmptiesTheInboxWhenItReads),
         (FoldPeople, KeepsItToItself),
         (FoldPeople, TellsANewTargetOnlyOfItself),
