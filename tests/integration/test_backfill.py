@@ -41,13 +41,16 @@ pytestmark = [
 
 
 def test_a_backfill_that_is_killed_and_overlaps_the_stream_hands_over_to_the_flows(tmp_path: Path) -> None:
-    """By time: the file holds 0-80 % of the events, the stream 60-100 %, of which the flows have read to 70 %."""
+    """By time: the file holds 0-80 % of the events, the stream 60-100 %, of which the flows have read to 70 %.
+
+    What lies behind the file comes while it is read, and while the flows take over.
+    """
     some, past = tmp_path / "some", tmp_path / "past"
     take_every_third_visitor(some)
     past.mkdir()
     events, shift = events_that_end_now(some)
     oracle = Oracle(some, shift)
-    at = {percent: len(events) * percent // 100 for percent in (0, 40, 60, 70, 80, 100)}
+    at = {percent: len(events) * percent // 100 for percent in (0, 40, 60, 70, 80, 85, 90, 100)}
     for number, (first, end) in enumerate(((0, 40), (40, 80))):
         (past / f"{number}.jsonl").write_bytes(b"\n".join(map(encode, events[at[first] : at[end]])))
     with Stand(SETTINGS, forked=True) as stand:
@@ -60,12 +63,13 @@ def test_a_backfill_that_is_killed_and_overlaps_the_stream_hands_over_to_the_flo
         assert_refused_beside_a_flow(stand, past)
         for flow in FLOWS:
             stand.stop(flow)
-        publish(stand, events[at[70] : at[100]])
+        publish(stand, events[at[70] : at[80]])
         before = left_alone(stand)
 
-        for flow in ("items", "people"):  # the order in which it goes through a file
+        for flow, first, end in (("items", 80, 85), ("people", 85, 90)):  # the order in which it goes through a file
             with backfilling(stand, past) as process:
                 wait_for_commits(stand, flow, process)
+                publish(stand, events[at[first] : at[end]])
                 if flow == "items":
                     assert_flow_is_refused(stand)
         said = run(stand, past)
@@ -76,6 +80,8 @@ def test_a_backfill_that_is_killed_and_overlaps_the_stream_hands_over_to_the_flo
 
         for flow in FLOWS:
             stand.start(flow, wait=False)
+            stand.wait_until_owner(flow)
+        publish(stand, events[at[90] : at[100]])
         stand.wait_until_drained()
         assert_equal_to_oracle(stand, oracle)
         counted = oracle.outcomes(now_micros())["applied"]
