@@ -49,7 +49,7 @@ def kafka() -> Iterator[KafkaServer]:
 
 
 @pytest.mark.skipif(not (SAMPLE / EVENTS).exists(), reason=f"no sample data in {SAMPLE} (INLAY_SAMPLE_DATA)")
-def test_the_features_are_those_of_redis_streams_though_flows_and_broker_were_killed(
+def test_the_features_are_those_of_redis_streams_though_flows_and_broker_were_killed_and_redis_was_emptied(
     kafka: KafkaServer, tmp_path: Path
 ) -> None:
     events = part_of_the_sample(tmp_path)
@@ -96,6 +96,24 @@ def test_the_features_are_those_of_redis_streams_though_flows_and_broker_were_ki
                 part: offset + 1 for part, offset in stand.offsets(flow).items() if offset >= 0
             }
 
+        stand.client.flushall()
+        for flow in FLOWS:
+            stand.start(flow, wait=False)
+            stand.wait_until_owner(flow)
+        stand.wait_until_drained()
+        again = [described(item, "again") for item in items]
+        for each in (calm, stand):
+            each.publish(0, again)
+        for each in (calm, stand):
+            each.wait_until_drained()
+        _, (expected, found) = at_rest(
+            [calm, stand], lambda: [everything(each, users, items) for each in (calm, stand)]
+        )
+        wrong = differences(expected, found)
+        assert not wrong, report(wrong)
+        for flow in FLOWS:
+            assert stand.outcomes(flow)["applied"] == calm.outcomes(flow)["applied"], flow
+
 
 def test_a_topic_that_was_made_anew_is_refused_until_told_and_then_every_event_counts(kafka: KafkaServer) -> None:
     """Its offsets begin anew, below those that every user's state has seen."""
@@ -135,10 +153,10 @@ def speed_of(events: list[dict[str, Any]], seconds: float) -> float:
     return float(max(1, (events[-1]["occurred_at"] - events[0]["occurred_at"]) / 1e6 / seconds))
 
 
-def described(item: str) -> bytes:
+def described(item: str, mark: str = "cat") -> bytes:
     """What makes the row of an item be written once more."""
     return msgspec.json.encode(
-        {"event_id": f"cat-{item}", "type": "item", "occurred_at": time.time(), "item_id": item, "title": item}
+        {"event_id": f"{mark}-{item}", "type": "item", "occurred_at": time.time(), "item_id": item, "title": item}
     )
 
 
