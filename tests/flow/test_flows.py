@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any, Final
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 
 from dataflows.aggregates.people import User
+from dataflows.aggregates.versions import UnknownVersion
 from dataflows.enrich import Complete
 from dataflows.enrichments import Source
 from dataflows.events import HOUR, Event
@@ -181,6 +183,23 @@ def test_a_flow_that_begins_again_wakes_its_timers_without_an_event() -> None:
     run(people(committed, clock, idle=True), [*waking, *waking], CommittedSink(committed))
     assert committed.values()["user", "u1"]["views_1h"] == 0
     assert User.unpack(committed.states["user", "u1"]).row_at == NOW + 1
+
+
+@FLOWS
+def test_a_state_of_a_later_release_stops_the_flow_in_words_and_stays_as_it_is(flow: Any) -> None:
+    committed = Committed()
+    run(flow(committed, Clock()), in_batches(0, [raw(item_id="p1")], []), CommittedSink(committed))
+    place = ("user", "u1") if flow is people else ("item", "p1")
+    version, *content = msgspec.msgpack.decode(committed.states[place], strict=False)
+    committed.states[place] = msgspec.msgpack.encode((version + 1, *content))
+    before = committed.copy()
+    later = in_batches(0, [raw(event_id="e2", item_id="p2", user_id="u2"), raw(event_id="e3", item_id="p1")], [], 1)
+    with pytest.raises(Exception, match=r".*") as caught:  # the engine wraps what a step raises
+        run(flow(committed, Clock()), later, CommittedSink(committed))
+    cause = caught.value.__cause__ or caught.value
+    assert isinstance(cause, UnknownVersion)
+    assert "run the release that wrote it, or rebuild the features from the stream" in str(cause)
+    assert vars(committed) == vars(before)
 
 
 def test_every_field_of_a_row_has_its_place_in_the_store() -> None:
