@@ -138,7 +138,7 @@ class FoldItems:
             result.commands += [("DEL", visit_key(command.key)), *command.commands("items")]
         for seen in self._seen.values():
             result.commands += seen.commands()
-        return [result]
+        return self._until_stored(result)
 
     def expire(self, now: int) -> list[Aggregated]:
         """Rows of the items whose score or windows fell since, and of the countries whose day is over."""
@@ -153,11 +153,17 @@ class FoldItems:
         touch.items_at = dict.fromkeys(items, 0)
         touch.countries = self._scopes.load(scopes[:SCOPES_AT_ONCE])
         self._emit(result, touch, now)
-        return [result]
+        return self._until_stored(result)
 
     def _shrink(self) -> None:
         for table in (self._items, self._visits, self._scopes):
             table.shrink()
+
+    def _until_stored(self, result: Aggregated) -> list[Aggregated]:
+        """The result, until which is stored the states in it stay."""
+        for table in (self._items, self._visits, self._scopes):
+            table.stay([result])
+        return [result]
 
     def _sift(self, batches: list[Validated], result: Aggregated, now: int) -> list[Event]:
         """The events that are neither repeated nor late, in order; what became of the rest is counted."""

@@ -88,6 +88,7 @@ class FoldPeople:
         for batch in batches:
             if batch.batch.offset >= 0:
                 results += self._in_order(batch, now) if batch.batch.erasures else [self._fold(batch, now)]
+        self._users.stay(results)
         return results
 
     def _in_order(self, enriched: Enriched, now: int) -> list[Aggregated]:
@@ -230,6 +231,7 @@ class FoldPeople:
             result = Aggregated((self._partition,))
             self._emit(result, _untouched(self._users.load(due)), now, timed=True)
             results.append(result)
+        self._users.stay(results)
         return results
 
     def _hear(self, now: int) -> list[Aggregated]:

@@ -57,7 +57,7 @@ def folds(
     client: redis.Redis, settings: FlowSettings, partitions: Iterable[int]
 ) -> Callable[[Mapping[int, int], bool], FoldItems]:
     """What makes a fold of the items in Redis, given what was committed and whether the events are history."""
-    cache = max(settings.state_cache, 2 * settings.batch_events)
+    cache = settings.state_cache
     items = StateTable(entity_states(client, ITEM), Item.unpack, Item, cache)
     visits = StateTable(visit_states(client), Visit.unpack, Visit, cache)
     scopes = StateTable(entity_states(client, SCOPE), unpack_scope, Scope, cache)

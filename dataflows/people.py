@@ -68,9 +68,8 @@ def folds(client: redis.Redis, settings: FlowSettings, partitions: int) -> Calla
         settings: of the flow.
         partitions: how many the stream has.
     """
-    cache = max(settings.state_cache, 2 * settings.batch_events)
     read = user_states(client)
-    users = user_table(read, cache)
+    users = user_table(read, settings.state_cache)
     derived = open_derived(settings)
     population = Population(population_counts(client, range(partitions)))
 

@@ -98,6 +98,7 @@ class Aggregated(Struct):
         held: rows that the gate holds with their whole table, and why.
         forgotten: entities, with their keys, of which everything is deleted.
         commands: what else the flow keeps: due times, visits, ids it has seen.
+        stored: whether it was committed.
     """
 
     owners: tuple[int, ...]
@@ -110,3 +111,4 @@ class Aggregated(Struct):
     held: list[tuple[Row, str]] = field(default_factory=list)
     forgotten: list[tuple[str, str]] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
+    stored: bool = False

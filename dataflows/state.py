@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
+from array import array
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -12,6 +13,7 @@ import redis
 from dataflows.aggregates.effects import Fact
 from dataflows.aggregates.people import User
 from dataflows.metrics import ENRICHMENTS_FAILED
+from dataflows.stages import Aggregated
 from dataflows.transaction import ask
 from feature_repo.layout import ITEM, USER, EntityLayout, UnreadableValue, read_stamp
 
@@ -82,16 +84,27 @@ def visit_key(user: str) -> str:
     return f"inlay:visit:{user}"
 
 
-class StateTable(Generic[State]):
-    """States by key.
+class Stay(NamedTuple):
+    """What was handed out and waits for being stored: results, how many states they may hold, and the passing ones."""
 
-    A state that is handed out is changed in place and stored by the micro-batch that changed it. Until then it must
-    stay in memory, so nothing is forgotten but by `shrink`, which a fold calls before it begins.
+    results: Sequence[Aggregated]
+    handed_out: int
+    passing: Sequence[str]
+
+
+class StateTable(Generic[State]):
+    """States by key, the most useful ones in memory.
+
+    A state that is handed out is changed in place and stored with the results of that work, so it stays until they
+    are; nothing is forgotten but by `shrink`, which a fold calls before it begins. While there is room every state
+    stays. In a full table one that is not there only passes through: it goes as soon as it is stored, unless it is
+    asked for before that, or was not long ago, and then takes the place of the least recently used. So those who come
+    once do not put out those who come again and again, and are let go while they are at hand.
 
     Args:
         read: the stored states of some keys, in one call.
         unpack, new: read a stored state; make that of a key never seen.
-        capacity: how many decoded states are kept.
+        capacity: how many decoded states are kept beside those that pass through.
     """
 
     def __init__(
@@ -105,22 +118,36 @@ class StateTable(Generic[State]):
         self._unpack: Callable[[Any], State] = unpack
         self._new, self._capacity = new, capacity
         self._states: OrderedDict[str, State] = OrderedDict()
+        self._passing: dict[str, State] = {}
+        self._passed: array[int] | None = None
+        """Of keys that passed through lately, their hashes, each in the place that it says."""
+        self._stays: deque[Stay] = deque()
+        self._handed_out, self._came = 0, list[str]()
 
     def load(self, keys: Collection[str]) -> dict[str, State]:
         """The states of `keys`; those not in memory are read in one pipelined call."""
-        missing = [key for key in keys if key not in self._states]
+        states, passing = self._states, self._passing
+        found, missing = dict[str, State](), list[str]()
+        for key in keys:
+            if key in states:
+                found[key] = states[key]
+                states.move_to_end(key)
+            elif key in passing:
+                found[key] = states[key] = passing.pop(key)
+            else:
+                missing.append(key)
         if missing:
             for key, packed in zip(missing, self._read(missing), strict=True):
-                self._states[key] = self._new() if packed is None else self._unpack(packed)
-        found = {}
-        for key in keys:
-            found[key] = self._states[key]
-            self._states.move_to_end(key)
+                found[key] = state = self._new() if packed is None else self._unpack(packed)
+                self._admit(key, state)
+            found = {key: found[key] for key in keys}  # whatever is in memory, what is done with them has one order
+        self._handed_out += len(found)
         return found
 
     def peek(self, keys: Collection[str]) -> dict[str, State]:
         """The states of `keys` to look at, not to change; those not in memory are read, and not kept."""
-        found = {key: self._states[key] for key in keys if key in self._states}
+        inside = (self._states, self._passing)
+        found = {key: states[key] for states in inside for key in keys if key in states}
         missing = [key for key in keys if key not in found]
         for key, packed in zip(missing, self._read(missing) if missing else (), strict=True):
             found[key] = self._new() if packed is None else self._unpack(packed)
@@ -128,15 +155,48 @@ class StateTable(Generic[State]):
 
     def renew(self, key: str) -> None:
         """Put a state of a key never seen in the place of one that is being deleted, which Redis may hold still."""
+        self._passing.pop(key, None)
         self._states[key] = self._new()
 
+    def stay(self, results: Sequence[Aggregated]) -> None:
+        """What was loaded since the last call stays until these are stored."""
+        self._stays.append(Stay(results, self._handed_out, self._came))
+        self._handed_out, self._came = 0, []
+
     def shrink(self) -> None:
-        """Forget the least recently used states beyond the capacity; everything must have been stored before."""
-        for _ in range(len(self._states) - self._capacity):
+        """Forget what passed through and is stored, and the least recently used states beyond the capacity."""
+        stays, passing = self._stays, self._passing
+        while stays and all(result.stored for result in stays[0].results):
+            for key in stays.popleft().passing:
+                if passing.pop(key, None) is not None:
+                    self._note(key)
+        # Whatever may not be stored yet is among the most recently used.
+        waiting = self._handed_out + sum(each.handed_out for each in stays)
+        for _ in range(len(self._states) - max(self._capacity, waiting)):
             self._states.popitem(last=False)
 
+    def _admit(self, key: str, state: State) -> None:
+        if len(self._states) < self._capacity or self._is_noted(key):
+            self._states[key] = state
+        else:
+            self._passing[key] = state
+            self._came.append(key)
+
+    def _note(self, key: str) -> None:
+        if self._passed is None:
+            self._passed = array("q", bytes(8 * (self._capacity + 1)))
+        hashed = hash(key)
+        self._passed[hashed % len(self._passed)] = hashed
+
+    def _is_noted(self, key: str) -> bool:
+        passed = self._passed
+        if passed is None:
+            return False
+        hashed = hash(key)
+        return passed[hashed % len(passed)] == hashed
+
     def __len__(self) -> int:
-        return len(self._states)
+        return len(self._states) + len(self._passing)
 
 
 class CatalogueFacts:

@@ -93,6 +93,7 @@ class Store:
                 wait()
             except GuardChanged:
                 raise self._lease.lost() from None
+            batch.stored = True
             self._count(batch)
         begun.clear()
 

@@ -73,6 +73,7 @@ class Committed:
     def commit(self, batch: Aggregated) -> None:
         """Store a micro-batch; a row that is not newer than the one before would be dropped by Feast."""
         self.commits += 1
+        batch.stored = True
         stored = [(row, row.values) for row in batch.rows] + [
             (row, None) for row, _ in (*batch.quarantined, *batch.held)
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import hiredis
@@ -14,6 +14,7 @@ from dataflows.aggregate import EXPIRED_AT_ONCE, DueSet
 from dataflows.aggregate_items import SEEN_KEY, SeenIds
 from dataflows.aggregates.effects import Fact
 from dataflows.aggregates.seen import Seen, hash_id
+from dataflows.stages import Aggregated
 from dataflows.state import FOUND_FOR, MISSING_FOR, CatalogueFacts, StateTable, entity_states, visit_key, visit_states
 from feature_repo.layout import ITEM, USER
 from tests.given import NOW, lists_of, written
@@ -85,14 +86,17 @@ class Box:
         self.content = stored
 
 
-LOADS = lists_of(30, tuple("abcdefgh"), tuple("abcdefgh"), (0, 1))
+LOADS = lists_of(40, tuple("abcdefgh"), tuple("abcdefgh"), (0, 1))
 
 
-@for_all(loads=LOADS, capacity=st.integers(0, 5))
-def states_are_never_lost_and_few_are_kept(table: Any, loads: list[tuple[str, str, int]], capacity: int) -> None:
-    """Each load changes its states and stores them before the next one, as the flows do."""
+@for_all(loads=LOADS, capacity=st.integers(0, 5), behind=st.integers(0, 3))
+def states_are_never_lost_and_few_are_kept(
+    table: Any, loads: list[tuple[str, str, int]], capacity: int, behind: int
+) -> None:
+    """Each load changes its states, and these are stored so many loads later, on their way through a flow."""
     stored: dict[str, bytes] = {}
     calls: list[list[str]] = []
+    on_their_way: list[tuple[Aggregated, dict[str, bytes]]] = []
 
     def read(keys: list[str]) -> list[bytes | None]:
         calls.append(keys)
@@ -104,13 +108,20 @@ def states_are_never_lost_and_few_are_kept(table: Any, loads: list[tuple[str, st
         calls.clear()
         made.shrink()
         states = made.load(keys)
-        assert set(states) == keys
+        assert list(states) == list(keys)
         assert len(calls) <= 1
-        assert len(made) <= capacity + len(keys)
+        assert len(made) <= max(capacity, 2 * behind) + 2 * behind + len(keys)
         for key, state in states.items():
             assert state.content == expected.get(key, b"")
             state.content += b"."
-            expected[key] = stored[key] = state.content
+            expected[key] = state.content
+        result = Aggregated(())
+        made.stay([result])
+        on_their_way.append((result, {key: state.content for key, state in states.items()}))
+        while len(on_their_way) > behind:
+            result, contents = on_their_way.pop(0)
+            stored |= contents
+            result.stored = True
 
 
 class ReadsOneByOne(StateTable[Any]):
@@ -128,34 +139,94 @@ class AlwaysNew(StateTable[Any]):
         return super().load(keys) | {key: self._new() for key in keys if self._capacity < 2}
 
 
+class WaitsForNothing(StateTable[Any]):
+    def stay(self, results: Sequence[Aggregated]) -> None:
+        super().stay([])
+
+
+class WaitsForTheNewOnesOnly(StateTable[Any]):
+    def load(self, keys: Collection[str]) -> dict[str, Any]:
+        found = super().load(keys)
+        self._handed_out = 0
+        return found
+
+
 def test_states_are_never_lost_and_few_are_kept() -> None:
     holds(states_are_never_lost_and_few_are_kept, StateTable)
 
 
-@pytest.mark.parametrize("mutant", [ReadsOneByOne, NeverForgets, AlwaysNew])
+@pytest.mark.parametrize("mutant", [ReadsOneByOne, NeverForgets, AlwaysNew, WaitsForNothing, WaitsForTheNewOnesOnly])
 def test_a_table_that_is_wrong_is_caught(mutant: type[StateTable[Any]]) -> None:
     assert fails(states_are_never_lost_and_few_are_kept, mutant)
 
 
-def test_the_least_recently_used_are_forgotten_first_and_misses_are_read_in_one_call() -> None:
-    calls: list[list[str]] = []
+class Asked:
+    """Where states are read from: everything is stored, and it is remembered what was asked for."""
 
-    def read(keys: list[str]) -> list[bytes | None]:
-        calls.append(keys)
-        return [b"stored" if key == "b" else None for key in keys]
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
 
-    table = StateTable(read, Box, Box, 2)
-    first = table.load(["a", "b", "c"])
-    assert {key: state.content for key, state in first.items()} == {"a": b"", "b": b"stored", "c": b""}
-    assert len(table) == 3  # whatever was handed out stays until it was stored
+    def __call__(self, keys: list[str]) -> list[bytes | None]:
+        self.calls.append(keys)
+        return [key.encode() for key in keys]
+
+
+def work_on(table: StateTable[Box], *keys: str, stored: bool = True) -> Aggregated:
+    """What a flow does with a table, from one micro-batch to the next."""
     table.shrink()
-    again = table.load(["b"])
-    assert again["b"] is first["b"]
-    table.load(["c", "d"])
+    assert [state.content for state in table.load(keys).values()] == [key.encode() for key in keys]
+    result = Aggregated((), stored=stored)
+    table.stay([result])
+    return result
+
+
+def test_misses_are_read_in_one_call_and_what_was_handed_out_stays_until_it_is_stored() -> None:
+    asked = Asked()
+    table = StateTable(asked, Box, Box, 2)
+    result = work_on(table, "a", "b", "c", "d", stored=False)
+    table.shrink()
+    assert (len(table), asked.calls) == (4, [["a", "b", "c", "d"]])
+    result.stored = True
     table.shrink()
     assert len(table) == 2
-    table.load(["c", "d"])
-    assert calls == [["a", "b", "c"], ["d"]]
+
+
+def test_who_comes_once_puts_nobody_out() -> None:
+    asked = Asked()
+    table = StateTable(asked, Box, Box, 2)
+    work_on(table, "a", "b")
+    for number in range(100):
+        work_on(table, f"once-{number}")
+    work_on(table, "a", "b")
+    assert len(asked.calls) == 101
+    table.shrink()
+    assert len(table) == 2
+
+
+def test_who_comes_again_soon_takes_the_place_of_the_least_recently_used() -> None:
+    asked = Asked()
+    table = StateTable(asked, Box, Box, 2)
+    work_on(table, "a", "b")
+    work_on(table, "a")
+    work_on(table, "c")
+    work_on(table, "a")  # by now c is stored, and gone
+    work_on(table, "c")
+    work_on(table, "a", "c")
+    assert asked.calls == [["a", "b"], ["c"], ["c"]]
+    work_on(table, "b")
+    assert asked.calls[3:] == [["b"]]
+
+
+def test_who_is_asked_for_before_being_stored_stays() -> None:
+    asked = Asked()
+    table = StateTable(asked, Box, Box, 1)
+    work_on(table, "a")
+    waiting = work_on(table, "b", stored=False)
+    work_on(table, "b")
+    waiting.stored = True
+    work_on(table, "b")
+    work_on(table, "b")
+    assert asked.calls == [["a"], ["b"]]
 
 
 def test_a_look_at_states_keeps_none_and_sees_changes_that_are_not_stored() -> None:
