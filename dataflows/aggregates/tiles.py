@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
+from itertools import islice
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
@@ -86,6 +87,9 @@ def _joined(counts: tuple[int, ...]) -> int:
     """The number of some counts."""
     return sum(count << place * LANE for place, count in enumerate(counts))
 
+
+_ONE_KIND: Final = {1 << kind: kind * LANE for kind in range(32)}
+"""Of a code's first number, where its only count belongs; most tiles have one kind of events."""
 
 NO_TILE: Final = -1
 """In the place of a tile's number where no events of one are held back."""
@@ -213,8 +217,11 @@ class Tiles:
     def read(self, packed: Sequence[Sequence[int]], base: int) -> None:
         """Take in what `write` gave."""
         for (size, _), grid, written in zip(self._spans, self._grids, packed, strict=True):
-            newest, place = base // size, 0
-            while place < len(written):
-                end = place + 2 + written[place + 1].bit_count()
-                grid[newest - written[place]] = _decoded(tuple(written[place + 1 : end]))
-                place = end
+            newest, rest = base // size, iter(written)
+            for before in rest:
+                mask = next(rest)
+                lane = _ONE_KIND.get(mask)
+                if lane is not None:
+                    grid[newest - before] = next(rest) << lane
+                else:
+                    grid[newest - before] = _decoded((mask, *islice(rest, mask.bit_count())))
