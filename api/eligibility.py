@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import msgspec
+
 from api.known import CatalogueRow, UserFeatures
 from api.plans import OnlyFor, Rules
 
@@ -26,9 +28,10 @@ class Eligibility:
         self._gone_or_in_cart = self._gone.union(user.cart_items)
         hidden = rules.hidden
         self._hidden_categories, self._hidden_brands = hidden.categories, frozenset(hidden.brands)
+        self._hidden_items = hidden.items
         country = (user.country or "").upper()
         self._elsewhere = tuple(only for only in rules.only_for if country not in only.countries)
-        self._ruled = bool(self._hidden_categories or self._hidden_brands or self._elsewhere)
+        self._ruled = bool(hidden.items or self._hidden_categories or self._hidden_brands or self._elsewhere)
 
     def barred(self, shows_cart: bool) -> set[str]:
         """The items that are out, whatever their rows say, of a block that may show the cart or may not."""
@@ -42,6 +45,16 @@ class Eligibility:
             and row.price is not None
             and not (self._ruled and self._ruled_out(item_id, row))
         )
+
+    def may_name(self, item_id: str, row: CatalogueRow) -> bool:
+        """Whether words of the mail, such as a reason, may speak of an item: not of what the shop hides."""
+        return not self._ruled or not (item_id in self._hidden_items or self._ruled_out(item_id, row))
+
+    def likes(self, user: UserFeatures) -> UserFeatures:
+        """The user with such categories alone as the mail may speak of."""
+        liked = user.top_categories
+        told = [each for each in liked if self.may_name("", CatalogueRow(category=each))] if self._ruled else liked
+        return user if len(told) == len(liked) else msgspec.structs.replace(user, top_categories=told)
 
     def _ruled_out(self, item_id: str, row: CatalogueRow) -> bool:
         return (

@@ -15,8 +15,9 @@ import msgspec
 import msgspec.inspect
 
 from api.blocks import KINDS
+from api.blocks.ladder import Kind
 from api.dress import web_link
-from api.plans import BlockPlan, Layout, Plan, Rules, Text
+from api.plans import BlockPlan, Filters, Layout, Plan, Rules, Text
 from api.render import TEMPLATES
 from api.resolve import STATIC
 from api.wording import NAMES, TITLE_NAMES
@@ -176,6 +177,7 @@ def _of_block(plan: BlockPlan) -> Iterator[Complaint]:
         )
     yield from _of_words(plan)
     yield from _of_content(plan, kind.content)
+    yield from _of_nothing(plan, kind)
     for number, boost in enumerate(plan.boosts):
         if not (boost.category or boost.brand or boost.item or boost.discounted):
             yield Complaint(
@@ -186,6 +188,24 @@ def _of_block(plan: BlockPlan) -> Iterator[Complaint]:
     price = plan.filters.price if plan.filters else None
     if price and price.max is not None and price.max < price.min:
         yield Complaint(("filters", "price"), f"no price is from {price.min} to {price.max}; write min below max")
+
+
+def _of_nothing(plan: BlockPlan, kind: Kind) -> Iterator[Complaint]:
+    """Options that would change nothing: who writes one believes that it does."""
+    if kind.content:
+        say = f"{plan.block} shows its content as it stands"
+        for name in ("pins", "boosts", "diversity", "fallback", "within_days"):
+            if getattr(plan, name):
+                yield Complaint((name,), f"{say}; leave {name} out")
+        for name in Filters.__struct_fields__ if plan.filters else ():
+            if name != "countries" and getattr(plan.filters, name):
+                yield Complaint(("filters", name), f"{say}; leave {name} out")
+    elif plan.within_days is not None:
+        comes_to = (plan.block, *(kind.fallback if plan.fallback is None else plan.fallback))
+        about = [name for name, each in KINDS.items() if each.moment]
+        if not set(comes_to) & set(about):
+            say = f"{plan.block} is about no moment"
+            yield Complaint(("within_days",), f"{say}; leave within_days out, or write block: {' or '.join(about)}")
 
 
 def _of_words(plan: BlockPlan) -> Iterator[Complaint]:

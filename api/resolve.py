@@ -12,6 +12,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import Final, NamedTuple
 
+import msgspec
+
 from api.answer import Block, Item, Source
 from api.blocks import KINDS
 from api.blocks.ladder import Kind, Rung
@@ -101,7 +103,10 @@ def wanted(layout: Layout, user: UserFeatures) -> Readings:
 def prepare(layout: Layout, known: Known, excluded: Collection[str] = ()) -> Mail:
     """The ladders of a layout's blocks, each cut to what could possibly be needed of it."""
     locale = known.user.locale or layout.locale
-    mail = Mail([], Eligibility(known.user, layout.rules, excluded), known, locale)
+    rule = Eligibility(known.user, layout.rules, excluded)
+    if (told := rule.likes(known.user)) is not known.user:
+        known = msgspec.structs.replace(known, user=told)
+    mail = Mail([], rule, known, locale)
     most = sum(plan.count for plan in layout.blocks) + LOOKED_AT
     for plan in layout.blocks:
         kind = KINDS[plan.block]
@@ -229,8 +234,9 @@ def _products(offer: Offer, page: _Page) -> Block:
         if len(chosen) >= plan.count or (answered and not kind.mixes):
             break
     title = title_of(plan, mail.known.user, mail.locale, first_choice)
+    speaks = mail.eligibility.may_name
     items = tuple(
-        _item(position, item_id, catalogue[item_id], reason_of(rung, item_id, catalogue, mail.locale, looked))
+        _item(position, item_id, catalogue[item_id], reason_of(rung, item_id, catalogue, mail.locale, looked, speaks))
         for position, (item_id, rung) in enumerate(chosen, start=1)
     )
     # What stands in for a cart is no cart: under it there is nothing to go back to.
@@ -245,7 +251,7 @@ def _ranked(rung: Rung, offer: Offer, page: _Page) -> Iterable[str]:
     if not boosts or rung.phrase == _PINNED:
         return right
     places = [
-        (place / boosted(boosts, item_id, page.catalogue[item_id]), place, item_id)
+        (place / boosted(boosts, item_id, page.catalogue[item_id]), -place, item_id)  # who is lifted goes first
         for place, item_id in enumerate(right, start=1)
     ]
     return [item_id for *_, item_id in sorted(places)]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
 from api.blocks.ladder import Rung
 from api.known import CatalogueRow, UserFeatures
 from api.plans import BlockPlan
-from api.words import day_and_month, phrases_of, said
+from api.words import country_name, day_and_month, phrases_of, said
 from dataflows.events import to_rfc3339
 
 NAMES: Final = re.compile(r"\{(\w+)\}")
@@ -27,7 +27,7 @@ def title_of(plan: BlockPlan, user: UserFeatures, locale: str, first_choice: boo
         return title
     names = {
         "first_name": user.first_name,
-        "country": user.country,
+        "country": country_name(user.country or "", locale),
         "category": user.top_categories[0].rpartition("/")[2] if user.top_categories else None,
     }
     if plan.fallback_title and not all(names.get(name) for name in NAMES.findall(title)):
@@ -36,9 +36,19 @@ def title_of(plan: BlockPlan, user: UserFeatures, locale: str, first_choice: boo
 
 
 def reason_of(
-    rung: Rung, item_id: str, catalogue: Mapping[str, CatalogueRow], locale: str, looked: set[str]
+    rung: Rung, item_id: str, catalogue: Mapping[str, CatalogueRow], locale: str, looked: set[str],
+    may_name: Callable[[str, CatalogueRow], bool],
 ) -> str:  # fmt: skip
-    """Why an item stands in a block, in the language of the reader; `looked` takes in an item that it names."""
+    """Why an item stands in a block, in the language of the reader.
+
+    Args:
+        rung: that offered it.
+        item_id: of the item.
+        catalogue: rows of items.
+        locale: the reader's.
+        looked: takes in the item that led to this one, which the reason names.
+        may_name: whether it may; else the reason does without.
+    """
     if rung.because is None:
         phrase, seed, about = rung.phrase, None, rung.about
     else:
@@ -46,7 +56,7 @@ def reason_of(
     if seed:
         looked.add(seed)
         row = catalogue.get(seed)
-        about = row.title if row else None
+        about = row.title if row and may_name(seed, row) else None
         phrase = phrase if about else "picked"
     elif rung.dated:
         about = day_and_month(getattr(catalogue[item_id], rung.dated), locale)

@@ -141,6 +141,12 @@ def is_country(code: str) -> bool:
     return len(code) == 2 and code.isupper() and code in ENGLISH.territories
 
 
+def country_name(code: str, tag: str) -> str | None:
+    """What a country is called in a language, `France` of `FR`; None where there is none such."""
+    code = code.upper()
+    return locale_of(tag).territories.get(code) if is_country(code) and code != "ZZ" else None
+
+
 def is_known(tag: str) -> bool:
     """Whether there is such a language."""
     return locale_of(tag) is not ENGLISH or tag == "en"

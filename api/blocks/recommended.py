@@ -18,11 +18,11 @@ def seeds(user: UserFeatures) -> dict[str, float]:
 def rungs(known: Known) -> Iterable[Rung]:
     """Neighbours of the seeds; the best of liked categories."""
     found, best = near(known, seeds(known.user))
-    bought = set(known.user.purchased_items)
+    viewed = {*known.user.recent_items}.difference(known.user.purchased_items)
 
     def because(item_id: str) -> Because:
         seed = best[item_id]
-        return Because("goes_with" if seed in bought else "because_viewed", seed)
+        return Because("because_viewed" if seed in viewed else "goes_with", seed)
 
     yield Rung("personal", found, "picked", first_choice=True, because=because)
     yield from segment_rungs(known, lambda scope: scope.items, "popular_in")

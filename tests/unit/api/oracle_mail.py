@@ -42,6 +42,7 @@ class Oracle:
         self.layout, self.known, self.rows, self.excluded = layout, known, catalogue, excluded
         self.user = known.user
         self.country = self.user.country.upper() if self.user.country else None
+        self.likes = [each for each in self.user.top_categories if not self.is_unmentionable(None, None, each)]
         self.taken: list[str] = []
 
     def blocks(self) -> list[Expected]:
@@ -67,7 +68,7 @@ class Oracle:
             ]
             right = [each for each in right if step.fits(each[0])]
             right.sort(key=lambda each: [item_id for item_id, _ in step.items].index(each[0]))
-            placed = [((place + 1) / self.lift(each[0], plan), place, each) for place, each in enumerate(right)]
+            placed = [((place + 1) / self.lift(each[0], plan), -place, each) for place, each in enumerate(right)]
             for _, _, each in sorted(placed):
                 if len(chosen) < plan.count and self.leaves_room(each[0], [item_id for item_id, _ in chosen], plan):
                     chosen.append(each)
@@ -91,7 +92,7 @@ class Oracle:
         title = str(plan.title)
         if plan.fallback_title and not own:
             return str(plan.fallback_title)
-        liked = self.user.top_categories
+        liked = self.likes
         for name, value in (
             ("category", liked[0].split("/")[-1] if liked else None), ("first_name", self.user.first_name),
         ):  # fmt: skip
@@ -105,24 +106,14 @@ class Oracle:
 
     def may_stand(self, item_id: str, plan: BlockPlan) -> bool:
         row = self.rows.get(item_id)
-        hidden = self.layout.rules.hidden
         if row is None or not row.title or not row.url or not row.image_url or row.price is None:
             return False
         if row.in_stock is False or item_id in self.user.purchased_items or item_id in self.excluded:
             return False
         if item_id in self.user.cart_items and plan.block not in ("abandoned_cart", "price_drop", "back_in_stock"):
             return False
-        if item_id in hidden.items or row.brand in hidden.brands:
+        if self.is_unmentionable(item_id, row.brand, row.category):
             return False
-        if any(below(row.category, path) for path in hidden.categories):
-            return False
-        for only in self.layout.rules.only_for:
-            concerned = [
-                only.item in (None, item_id), only.brand in (None, row.brand),
-                only.category is None or below(row.category, only.category),
-            ]  # fmt: skip
-            if all(concerned) and self.country not in only.countries:
-                return False
         return not self.went_too_often(item_id, plan)
 
     def went_too_often(self, item_id: str, plan: BlockPlan) -> bool:
@@ -240,7 +231,7 @@ class Oracle:
         own = [] if kind == "new_arrivals" else [*user.cart_items, *user.wishlist_items, *user.recent_items]
         lists = self.known.lately.get(moment, {})
         steps = [("personal", own)]
-        steps += [("segment", list(lists.get(f"category:{liked}", ()))) for liked in user.top_categories]
+        steps += [("segment", list(lists.get(f"category:{liked}", ()))) for liked in self.likes]
         steps += [("popular", list(lists.get("all", ())))]
         return [Step(source, True, dated(ids), fits) for source, ids in steps]
 
@@ -259,7 +250,7 @@ class Oracle:
                 own,
                 told(getattr(self.known.scopes[f"category:{liked}"], of), f"{words} {liked.split('/')[-1]}"),
             )
-            for liked in self.user.top_categories
+            for liked in self.likes
             if f"category:{liked}" in self.known.scopes
         ]
 
@@ -291,9 +282,30 @@ class Oracle:
         return [(item_id, self.why(best[item_id], words)) for item_id in ranked]
 
     def why(self, seed: str, words: str | None) -> str:
-        words = words or ("goes with" if seed in self.user.purchased_items else "because you viewed")
+        bought = seed in self.user.purchased_items
+        words = words or ("because you viewed" if seed in self.user.recent_items and not bought else "goes with")
         row = self.rows.get(seed)
-        return f"{words} {row.title}" if row and row.title else "picked for you"
+        if row is None or not row.title or self.is_unmentionable(seed, row.brand, row.category):
+            return "picked for you"
+        return f"{words} {row.title}"
+
+    def is_unmentionable(self, item_id: str | None, brand: str | None, category: str | None) -> bool:
+        """Whether the shop hides something, from everybody or from this reader."""
+        hidden = self.layout.rules.hidden
+        if (
+            item_id in hidden.items
+            or brand in hidden.brands
+            or any(below(category, path) for path in hidden.categories)
+        ):
+            return True
+        for only in self.layout.rules.only_for:
+            concerned = [
+                only.item in (None, item_id), only.brand in (None, brand),
+                only.category is None or below(category, only.category),
+            ]  # fmt: skip
+            if all(concerned) and self.country not in only.countries:
+                return True
+        return False
 
     def alike(self, item_id: str, seed: str) -> bool:
         row, other = self.rows[item_id], self.rows.get(seed)

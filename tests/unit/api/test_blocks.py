@@ -180,6 +180,11 @@ class TestRecommended:
         found = self.first_rung(UserFeatures(purchased_items=["p"]), p=[Neighbour("x", 0.5)])
         assert (found.ids, self.why(found)) == (["x"], Because("goes_with", "p"))
 
+    def test_what_lies_in_the_cart_and_was_not_viewed_is_not_said_to_have_been(self) -> None:
+        for viewed, phrase in ((["c"], "because_viewed"), ([], "goes_with")):
+            user = UserFeatures(cart_items=["c"], recent_items=viewed)
+            assert self.why(self.first_rung(user, c=[Neighbour("x", 0.5)])) == Because(phrase, "c")
+
     def test_a_seed_is_not_recommended(self) -> None:
         user = UserFeatures(recent_items=["a"], cart_items=["b"])
         assert self.first_rung(user, a=[Neighbour("b", 1.0)], b=[Neighbour("a", 1.0)]).ids == []

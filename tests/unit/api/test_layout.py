@@ -133,6 +133,25 @@ def test_every_option_can_be_written(written: Callable[..., Path]) -> None:
     assert layout.rules == Rules(Hidden(("p9",), ("Adult",), ("Theirs",)), (OnlyFor(("FR",), category="Wine"),))
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        "within_days: 7\n    fallback: [price_drop]",
+        "filters: {countries: [FR]}",
+        "pins: []",
+        "fallback: []",
+        "boosts: []",
+    ],
+)
+def test_an_option_that_does_something_may_be_written(written: Callable[..., Path], option: str) -> None:
+    assert load_layouts(written(mail=GOOD.replace("count: 2", option)))
+
+
+def test_a_story_may_be_for_some_countries_and_not_too_often(written: Callable[..., Path]) -> None:
+    more = "    filters: {countries: [FR]}\n    frequency_cap: {times: 1, days: 7}\n    count: 1\n    template: list\n"
+    assert load_layouts(written(mail=STORY + more))["mail"].blocks[0].filters
+
+
 def test_the_rules_of_a_folder_hold_in_every_layout_beside_its_own(written: Callable[..., Path]) -> None:
     layouts = load_layouts(written(mail=RICH, other=GOOD.replace("mail", "other"), rules="hidden: {items: [p0]}"))
     assert {name: layout.rules.hidden.items for name, layout in layouts.items()} == {
@@ -174,6 +193,19 @@ def test_the_rules_of_a_folder_hold_in_every_layout_beside_its_own(written: Call
         (GOOD.replace("count: 2", "filters: {price: {min: 9, max: 1}}"), 6, "no price is from 9.0 to 1.0; write min"),
         (GOOD.replace("count: 2", "boosts: [{by: 2}]"), 6, "it boosts everything; write a category, brand, item or"),
         (GOOD.replace("count: 2", "content: [{id: a, title: b, text: c}]"), 6, "trending shows products; leave it out"),
+        (
+            GOOD.replace("count: 2", "within_days: 7"),
+            6,
+            "trending is about no moment; leave within_days out, or write bl",
+        ),
+        (GOOD.replace("count: 2", "fallback: [bestsellers]\n    within_days: 7"), 7, "leave within_days out"),
+        (STORY + "    pins: [p1]\n", 10, "editorial shows its content as it stands; leave pins out"),
+        (STORY + "    boosts: [{brand: Ours, by: 2}]\n", 10, "leave boosts out"),
+        (STORY + "    diversity: {brand: 1}\n", 10, "leave diversity out"),
+        (STORY + "    fallback: [trending]\n", 10, "leave fallback out"),
+        (STORY + "    within_days: 3\n", 10, "leave within_days out"),
+        (STORY + "    filters: {countries: [FR], brand: [Ours]}\n", 10, "its content as it stands; leave brand out"),
+        (STORY + "    filters: {price: {max: 9}}\n", 10, "leave price out"),
         (GOOD + "locale: english\n", 9, "there is no language 'english'; write a tag"),
         (GOOD + "rules: {only_for: [{countries: [FR]}]}\n", 9, "it concerns everything; write a category, brand or"),
         (STORY.replace(CONTENT, ""), 3, "nothing says what the editorial shows; write content: with id, title and t"),

@@ -21,7 +21,7 @@ from api.answer import Answer, Block
 from api.blocks import KINDS
 from api.eligibility import Eligibility
 from api.known import CatalogueRow, Known, Neighbour, ScopeFeatures, UserFeatures
-from api.plans import BlockPlan, Filters, Hidden, Layout
+from api.plans import BlockPlan, Boost, Filters, Hidden, Layout, OnlyFor, Rules
 from api.render import render_html
 from tests.unit.api.mail_cases import WHOLE, Case, cases
 from tests.unit.api.oracle_mail import Expected
@@ -57,6 +57,19 @@ def never_hidden(case: Case, blocks: tuple[Block, ...]) -> None:
         assert item_id not in hidden.items
         assert row.brand not in hidden.brands
         assert not any(f"{row.category}/".startswith(f"{path}/") for path in hidden.categories)
+
+
+def never_in_so_many_words(case: Case, blocks: tuple[Block, ...]) -> None:
+    """What is hidden is not named in a reason or a title either."""
+    hidden = case.layout.rules.hidden
+    names = {path.rpartition("/")[2] for path in hidden.categories}
+    for item_id, row in case.catalogue.items():
+        below = any(f"{row.category}/".startswith(f"{path}/") for path in hidden.categories)
+        if row.title and (item_id in hidden.items or row.brand in hidden.brands or below):
+            names.add(row.title)
+    for plan, block in zip(case.layout.blocks, blocks, strict=True):
+        for words in (block.title, *(item.reason or "" for item in block.items if not plan.content)):
+            assert not any(words.endswith(f" {name}") for name in names), words
 
 
 def never_in_a_country_it_is_not_for(case: Case, blocks: tuple[Block, ...]) -> None:
@@ -183,6 +196,10 @@ def rungs_with(**changes: Any) -> Mutation:
     )
 
 
+def speaking_freely(name: str, mutant: Callable[..., Any]) -> Mutation:
+    return lambda: mock.patch.object(Eligibility, name, mutant)
+
+
 class Forgetful(set):  # type: ignore[type-arg]
     """A set that takes nothing in: `fill` with it keeps no list of what was shown."""
 
@@ -216,6 +233,8 @@ MUTANTS: list[tuple[Rule, str, Mutation]] = [
     (never_bought, "blind to purchases", blind_to_the_users(purchased_items=())),
     (never_sold_out, "blind to the stock", blind_to_the_rows(in_stock=True)),
     (never_hidden, "blind to hidden items", deaf_to_the_rules(hidden=Hidden())),
+    (never_in_so_many_words, "reasons speak of all", speaking_freely("may_name", lambda *_: True)),
+    (never_in_so_many_words, "titles speak of all", speaking_freely("likes", lambda _, user: user)),
     (never_in_a_country_it_is_not_for, "blind to countries", deaf_to_the_rules(only_for=())),
     (never_what_the_caller_left_out, "deaf to the caller", prepared_by(lambda *given: prepare(*given[:2]))),
     (never_unknown, "blind to unknown items", instead("_right", lambda rung, *_: iter(rung.ids))),
@@ -253,7 +272,8 @@ MUTANTS: list[tuple[Rule, str, Mutation]] = [
     ),
 ]  # fmt: skip
 OPTIONS = {
-    "blind to hidden items": ["hidden"], "blind to countries": ["only_for"], "deaf to the caller": ["excluded"],
+    "blind to hidden items": ["hidden"], "reasons speak of all": ["hidden"], "titles speak of all": ["hidden"],
+    "blind to countries": ["only_for"], "deaf to the caller": ["excluded"],
     "deaf to fallbacks": ["fallback"], "deaf to pins": ["pins"], "deaf to boosts": ["boosts"],
     "boosts turned over": ["boosts"], "deaf to diversity": ["diversity"], "deaf to caps": ["caps"],
     "deaf to days": ["within_days"], "deaf to filters": ["filters"],
@@ -395,6 +415,51 @@ def test_a_reason_names_the_title_of_the_item_that_led_there() -> None:
     layout = Layout("mail", (BlockPlan("recommended", "ours"),))
     (block,) = resolve.fill(resolve.prepare(layout, known), rows)
     assert [(item.item_id, item.reason) for item in block.items] == [("near", "because you viewed A kettle")]
+
+
+@pytest.mark.parametrize(
+    ("by", "order"), [(3, ["a", "f", "b", "c", "d", "e"]), (6, ["f", "a", "b", "c", "d", "e"]), (1, [*"abcdef"])]
+)
+def test_a_boost_moves_an_item_to_where_its_page_says(by: float, order: list[str]) -> None:
+    rows = {**dict.fromkeys("abcde", WHOLE), "f": replace(WHOLE, brand="Best")}
+    known = Known(UserFeatures(), {"all": ScopeFeatures([*"abcdef"])}, {})
+    plan = BlockPlan("trending", "ours", count=6, boosts=(Boost(by, brand="Best"),))
+    assert shown(resolve.fill(resolve.prepare(Layout("mail", (plan,)), known), rows)) == order
+
+
+def test_what_is_hidden_is_not_named_in_a_reason() -> None:
+    rows = {"seen": replace(WHOLE, title="A whip", category="Adult/Whips"), "near": WHOLE}
+    known = Known(UserFeatures(recent_items=["seen"]), {}, {"seen": [Neighbour("near", 0.5)]})
+    for rules, reason in (
+        (Rules(), "because you viewed A whip"),
+        (Rules(Hidden(items=("seen",))), "picked for you"),
+        (Rules(Hidden(categories=("Adult",))), "picked for you"),
+        (Rules(only_for=(OnlyFor(("FR",), category="Adult"),)), "picked for you"),
+    ):
+        layout = Layout("mail", (BlockPlan("recommended", "ours"),), rules=rules)
+        (block,) = resolve.fill(resolve.prepare(layout, known), rows)
+        assert [item.reason for item in block.items] == [reason]
+
+
+def test_a_category_that_is_hidden_is_liked_by_nobody() -> None:
+    known = Known(UserFeatures(top_categories=["Adult/Whips", "Home"]), {"all": ScopeFeatures(["a"])}, {})
+    layout = Layout("mail", (BlockPlan("trending", "More of {category}", "More"),), rules=Rules(Hidden((), ("Adult",))))
+    (block,) = resolve.fill(resolve.prepare(layout, known), {"a": WHOLE})
+    assert block.title == "More of Home"
+
+
+@pytest.mark.parametrize(
+    ("country", "locale", "title"),
+    [
+        ("FR", "en", "Trending in France"), ("de", "en", "Trending in Germany"), ("DE", "fr", "Trending in Allemagne"),
+        ("Narnia", "en", "Trending"), ("ZZ", "en", "Trending"), (None, "en", "Trending"),
+    ],
+)  # fmt: skip
+def test_a_title_calls_a_country_by_its_name(country: str | None, locale: str, title: str) -> None:
+    known = Known(UserFeatures(country=country, locale=locale), {"all": ScopeFeatures(["a"])}, {})
+    layout = Layout("mail", (BlockPlan("trending", "Trending in {country}", "Trending"),))
+    (block,) = resolve.fill(resolve.prepare(layout, known), {"a": WHOLE})
+    assert block.title == title
 
 
 @pytest.mark.parametrize("untitled", [None, CatalogueRow(), CatalogueRow(title="")])
