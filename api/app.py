@@ -166,7 +166,10 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         await forgetting.close()
         await keeper.aclose()
 
-    app = FastAPI(title="Inlay", description=DESCRIPTION, version="0.1.0", lifespan=lifespan)
+    app = FastAPI(
+        title="Inlay", description=DESCRIPTION, version="0.1.0", lifespan=lifespan,
+        redirect_slashes=False,  # who fetches for mails follows no redirect: an address is right, or told to be wrong
+    )  # fmt: skip
     problems.install(app)
 
     guarded = Routes(app, access)

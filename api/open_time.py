@@ -75,13 +75,13 @@ class OpenTime:
     def opens(self, token: str, send_id: str = "") -> Pass | None:
         """Whose mail a link is in, if it is one of ours; the mail's name may come beside a token without one."""
         whose = self._seals.open(token, self._now() // DAY)
-        if whose is None or whose.layout not in self._server.layouts:
+        if whose is None or not (whose.layout in self._server.layouts or self._home):
             return None
         return whose if whose.send_id else whose._replace(send_id=send_id[:200] or UNNAMED)
 
     async def picture(self, whose: Pass | None, block: str, slot: str, visit: Visit) -> bytes:
         """The picture of a slot: always one."""
-        if whose is None:
+        if whose is None or whose.layout not in self._server.layouts:
             PICTURES.labels("fallback").inc()
             return blank()
         layout = self._server.layouts[whose.layout]
@@ -93,13 +93,13 @@ class OpenTime:
         return await self._pictures.picture(*card)
 
     async def click(self, whose: Pass, block: str, slot: str, visit: Visit) -> str:
-        """Where a link leads: to its item, and to the front page where that is not known."""
-        layout = self._server.layouts[whose.layout]
-        answer = await self._server.decided(layout, whose.user_id, whose.send_id)
+        """Where a link leads: to its item, and to the front page where that is not known, or the layout is gone."""
+        layout = self._server.layouts.get(whose.layout)
+        answer = await self._server.decided(layout, whose.user_id, whose.send_id) if layout is not None else None
         item = pick(answer, block, slot) if answer is not None else None
-        found = target(item.url, self._hosts, layout.utm) if item is not None else None
+        found = target(item.url, self._hosts, layout.utm) if item is not None and layout is not None else None
         CLICKS.labels("item" if found else "home").inc()
-        link = found or self.home(layout)
+        link = found or (self.home(layout) if layout is not None else self._home)
         properties = self._judged("email_click", whose, at := self._now(), link, visit)
         number = int(slot) if slot.isascii() and slot.isdigit() and len(slot) < 9 else 0
         item_id = item.item_id if item is not None else None

@@ -162,7 +162,9 @@ class BlockServer:
         return settled.answers[0]
 
     async def respond(self, layout: Layout, asked: Asked, *, plain: bool) -> Response:
-        """The blocks of one mail as they are sent."""
+        """The blocks of one mail as they are sent; of who is nobody, nothing is decided."""
+        if not asked.user_id:
+            asked = asked._replace(send_id=None)
         excluded = frozenset(filter(None, map(str.strip, asked.exclude.split(","))))
         answer = await self.answer(layout, asked.user_id, asked.send_id, excluded, plain=plain)
         fresh = {"Cache-Control": AGREED if asked.send_id and answer.features_as_of else "no-store"}
@@ -343,7 +345,7 @@ def block_routes(server: BlockServer) -> APIRouter:
     async def blocks(
         request: Request,
         layout: str,
-        user_id: Annotated[str, Query(min_length=1)],
+        user_id: Annotated[str, Query(description="empty where the tool knows of none: then what everybody is shown")],
         send_id: str | None = None,
         exclude: Annotated[str, Query(description="item ids, separated by commas")] = "",
         format: Annotated[Format, Query()] = Format.json,  # noqa: A002  # the contract's name

@@ -126,6 +126,8 @@ class Settling:
 
     def _tell(self, answers: Sequence[Answer]) -> None:
         for answer in answers:
+            if not answer.user_id:  # an event is somebody's
+                continue
             once = "" if answer.send_id else next(self._once)
             self._telling.tell(served(answer, self._variants[answer.layout], once))
 

@@ -101,9 +101,19 @@ class TestIterable:
         assert isinstance(answer.json(), dict)
         assert answer.headers["content-type"] == "application/json"
 
+    def test_an_address_that_is_nearly_right_is_told_to_be_wrong_and_not_sent_elsewhere(
+        self, tool: httpx.Client
+    ) -> None:
+        for path in ("/v1/blocks/weekly/?user_id=anna", "/v1/feeds/weekly.json/"):
+            answer = tool.get(path, headers=KEY)
+            assert (answer.status_code, "location" in answer.headers) == (404, False)
+
     def test_somebody_unknown_and_an_empty_merge_field(self, tool: httpx.Client) -> None:
         assert tool.get("/v1/blocks/weekly?user_id=stranger&send_id=", headers=KEY).json()["blocks"]
-        assert tool.get("/v1/blocks/weekly?user_id=", headers=KEY).status_code == 422
+        nobody = tool.get("/v1/blocks/weekly?user_id=&send_id=s", headers=KEY)
+        assert (nobody.status_code, nobody.headers["cache-control"]) == (200, "no-store")
+        assert any(block["items"] for block in nobody.json()["blocks"])
+        assert tool.get("/v1/blocks/weekly", headers=KEY).status_code == 422
 
 
 class TestCustomerIo:

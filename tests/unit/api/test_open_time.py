@@ -99,7 +99,7 @@ def items_of(box: Mailbox, layout: str, send: str) -> list[str]:
 
 
 BAD = (
-    "x", "k1.", token()[:-1], "k9" + token()[2:], token(until=TODAY - 1), token(layout="gone"), "%00", "%2F%2Fevil",
+    "x", "k1.", token()[:-1], "k9" + token()[2:], token(until=TODAY - 1), "%00", "%2F%2Fevil",
     "k1." + "A" * 3000,
 )  # fmt: skip
 
@@ -111,6 +111,14 @@ def test_a_token_that_is_none_shows_nothing_and_leads_nowhere(box: Mailbox, bad:
     assert answer.status_code == 404
     assert "location" not in answer.headers
     assert (box.kinds, box.store.kept) == ([], {})
+
+
+def test_a_link_of_a_layout_that_is_there_no_more_leads_home(box: Mailbox) -> None:
+    """Who clicks a mail of last month finds the shop, whatever became of its layout since."""
+    assert not is_picture(box.ask(f"/v1/open/{token(layout='gone')}/recently_viewed/1.png"))
+    answer = box.ask(f"/v1/click/{token(layout='gone')}/recently_viewed/1")
+    assert (answer.status_code, answer.headers["location"]) == (302, HOME)
+    assert box.kinds == ["email_click"]
 
 
 @pytest.mark.parametrize(

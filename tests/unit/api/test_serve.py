@@ -62,6 +62,18 @@ class TestAnswer:
         assert sources(mail) == ["popular", "popular", "static"]
         assert [block["title"] for block in drawn(mail)] == ["Worth a look", "You might like", "Trending now"]
 
+    @pytest.mark.parametrize("fails", [False, True])
+    def test_who_is_nobody_is_shown_what_everybody_is_and_nothing_is_kept_or_told(self, fails: bool) -> None:
+        """A merge field that is empty must not spoil the mail."""
+        shop = Shop(deadline=30)
+        if fails:
+            shop.store.failing["user"] = redis.ConnectionError()
+        mail = shop.mail(user_id="", send_id="s1")
+        assert (mail["user_id"], mail["send_id"], mail["features_as_of"]) == ("", None, None)
+        assert set(sources(mail)) <= {"popular", "static"}
+        assert all(items(mail))
+        assert (shop.told, shop.store.kept) == ([], {})
+
     @pytest.mark.parametrize("layout", ["abandoned_cart", "post_purchase", "weekly", "welcome"])
     def test_every_layout_that_is_shipped(self, shop: Shop, layout: str) -> None:
         mail = shop.mail(layout)
@@ -137,7 +149,6 @@ class TestWrongRequest:
         ("query", "about"),
         [
             ({}, "user_id: field required"),
-            ({"user_id": ""}, "user_id: "),
             ({"user_id": "u1", "format": "xml"}, "format: input should be 'json', 'html' or 'text'"),
         ],
     )
