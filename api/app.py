@@ -145,7 +145,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         server.warm()
         gc.collect()
         gc.set_threshold(YOUNG)
-        gc.freeze()  # a full collection of what Feast's modules hold takes 100 ms: leave it out for good
+        gc.freeze()  # what the modules hold is there for good: no collection need look through it
         warming = asyncio.create_task(asyncio.to_thread(device_of, "Mozilla/5.0" if knows_devices else ""))
         yield {CROWD: crowd}
         await warming

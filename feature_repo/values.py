@@ -7,27 +7,12 @@ dearest part of storing a row. A contract test holds every encoder equal to prot
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from struct import Struct
 from sys import byteorder
 from typing import Any, Final, TypeAlias
 
-from feast.protos.feast.types.Value_pb2 import Value
-from feast.types import Array, Bool, Bytes, Float64, Int64, String, UnixTimestamp
-
-KINDS: Final[Mapping[Any, str]] = {
-    Int64: "int64_val",
-    Float64: "double_val",
-    String: "string_val",
-    Bool: "bool_val",
-    Bytes: "bytes_val",
-    UnixTimestamp: "unix_timestamp_val",
-    Array(String): "string_list_val",
-    Array(Float64): "double_list_val",
-    Array(Int64): "int64_list_val",
-    Array(UnixTimestamp): "unix_timestamp_list_val",
-}
-"""By type of a feature, the field of Value that holds it."""
+from feature_repo.wire import Value
 
 Encode: TypeAlias = Callable[[Any], bytes]
 
@@ -51,10 +36,9 @@ def read_text(raw: bytes) -> str | None:
 
 def by_protobuf(kind: str) -> Encode:
     """What encodes a field of Value as protobuf does it."""
-    make: Any = Value  # its stub knows no field by a name held in a variable
     if kind.endswith("_list_val"):
-        return lambda value: bytes(make(**{kind: {"val": value}}).SerializeToString())
-    return lambda value: bytes(make(**{kind: value}).SerializeToString())
+        return lambda value: bytes(Value(**{kind: {"val": value}}).SerializeToString())
+    return lambda value: bytes(Value(**{kind: value}).SerializeToString())
 
 
 def encoder(kind: str) -> Encode:

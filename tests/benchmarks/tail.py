@@ -63,7 +63,7 @@ def of(stand: Stand, asked: Sequence[str], key: str) -> list[Figure]:
     if bad := {status for status in Counter(each.status for each in counted) if status != 200}:
         raise RuntimeError(f"answers other than 200: {bad}")
     offered.outcomes = counted
-    if bad := set(seen["imported"]) & {"great_expectations", "bytewax"}:
+    if bad := set(seen["imported"]) & {"feast", "pandas", "great_expectations", "bytewax"}:
         raise RuntimeError(f"the API has {bad} loaded")
     _tell(counted, seen, started)
     what = f"blocks, {RATE} mails/s for {SECONDS:.0f} s"

@@ -11,17 +11,18 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from feast import FeatureStore, FeatureView, Field
+from feast import FeatureStore, FeatureView
 from feast.data_source import PushMode
 from feast.infra.online_stores.helpers import _mmh3, _redis_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import NULL, Value
+from feast.protos.feast.types.Value_pb2 import NULL, Value, ValueType
 from feast.types import Array, Bool, Bytes, Float64, Int64, String, UnixTimestamp
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo import features
-from feature_repo.layout import ITEM, LAYOUTS, PROJECT, SCOPE, USER, EntityLayout
+from feature_repo import declared, features, wire
+from feature_repo.layout import ITEM, LAYOUTS, PROJECT, SCOPE, USER, EntityLayout, UnreadableValue
 from tests.contract.redis_server import RedisServer, write
 from tests.given import written
 
@@ -52,7 +53,7 @@ ROUNDS = max(map(len, VALUES.values()))
 
 def columns(view: str) -> dict[str, Any]:
     """The features of a view and their types."""
-    return {column.name: column.dtype for column in OF_VIEW[view].columns.values() if column.view == view}
+    return {each.name: features.TYPES[each.kind] for each in OF_VIEW[view].columns.values() if each.view == view}
 
 
 def rows(view: str) -> dict[str, dict[str, Any]]:
@@ -161,7 +162,8 @@ class TestWriting:
     @pytest.mark.parametrize("name", ["blocks_user", "blocks_item", "blocks_scope"])
     def test_a_feature_service_reads_it_too(self, store: FeatureStore, server: RedisServer, name: str) -> None:
         layout = LAYOUTS[name.removeprefix("blocks_")]
-        row = {name: VALUES[column.dtype][2 % len(VALUES[column.dtype])] for name, column in layout.columns.items()}
+        types = {name: features.TYPES[column.kind] for name, column in layout.columns.items()}
+        row = {name: VALUES[dtype][2 % len(VALUES[dtype])] for name, dtype in types.items()}
         write(server, layout, "e1", row)
         answer = store.get_online_features(
             features=store.get_feature_service(name), entity_rows=[{layout.join_key: "e1"}]
@@ -284,36 +286,53 @@ class TestNames:
             assert column.field == _mmh3(f"{column.view}:{column.name}")
 
     def test_every_view_that_is_declared_has_its_place(self) -> None:
-        declared = [each for each in vars(features).values() if isinstance(each, FeatureView)]
-        assert {view.name: view.entities for view in declared} == {
+        found = [each for each in vars(features).values() if isinstance(each, FeatureView)]
+        assert {view.name: view.entities for view in found} == {
             view: [layout.entity] for view, layout in OF_VIEW.items()
         }
-        for view in declared:
+        for view in found:
             assert columns(view.name) == {field.name: field.dtype for field in view.features}
+            assert OF_VIEW[view.name].limits[view.name] == view.ttl // timedelta(microseconds=1)
+            assert [each.name for each in view.entity_columns] == [OF_VIEW[view.name].join_key]
 
     def test_the_project_is_that_of_the_configuration(self, store: FeatureStore) -> None:
         assert (store.config.project, store.config.entity_key_serialization_version) == (PROJECT, 3)
 
     def test_every_type_that_is_used_has_its_values_here(self) -> None:
-        used = {column.dtype for layout in LAYOUTS.values() for column in layout.columns.values()}
+        used = {features.TYPES[column.kind] for layout in LAYOUTS.values() for column in layout.columns.values()}
         assert used == VALUES.keys()
 
 
-def view_of(name: str, *fields: str) -> FeatureView:
-    return FeatureView(
-        name=name, entities=[features.user], schema=[Field(name=field, dtype=Int64) for field in fields],
-        source=features.user_activity.source,
-    )  # fmt: skip
+@pytest.mark.parametrize("name", wire.KINDS)
+def test_a_field_of_value_is_feasts_own(name: str) -> None:
+    """Its name, its number, its type, and those of the values in a list."""
+    theirs, ours = Value.DESCRIPTOR.fields_by_name[name], wire.Value.DESCRIPTOR.fields_by_name[name]
+    as_feast = FieldDescriptorProto.TYPE_INT32 if theirs.enum_type else theirs.type  # which is written alike
+    assert (ours.number, ours.type, ours.containing_oneof.name) == (theirs.number, as_feast, "val")
+    if theirs.message_type:
+        (inside,), (inner,) = theirs.message_type.fields, ours.message_type.fields
+        assert (inner.name, inner.number, inner.type) == (inside.name, inside.number, inside.type)
+    assert wire.STRING == ValueType.STRING
+
+
+def test_a_value_of_a_kind_that_nobody_declared_is_not_taken_for_none() -> None:
+    with pytest.raises(UnreadableValue, match="item_catalogue:title holds something else where string_val belongs"):
+        ITEM.columns["title"].read(Value(uuid_val="x").SerializeToString())
+
+
+def entity(*views: tuple[str, ...]) -> declared.Entity:
+    made = (declared.View(name, 1, "", dict.fromkeys(fields, declared.INT)) for name, *fields in views)
+    return declared.USER._replace(views=tuple(made))
 
 
 def test_two_features_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="two views of user have a feature b; give one another name"):
-        EntityLayout(features.user, view_of("one", "a", "b"), view_of("two", "b"))
+        EntityLayout(entity(("one", "a", "b"), ("two", "b")))
 
 
 def test_two_features_of_one_field_are_refused() -> None:
     with pytest.raises(ValueError, match="two features of user hash to one field; rename one of them"):
-        EntityLayout(features.user, view_of("v", "f37660", "f43618"))
+        EntityLayout(entity(("v", "f37660", "f43618")))
 
 
 BY_TYPE: Mapping[str, st.SearchStrategy[Any]] = {
