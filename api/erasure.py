@@ -131,9 +131,8 @@ class Eraser:
             report.notes.append("a system did not answer on the way")
         report.ended_at = to_rfc3339(self._clock())
         if report.state == "done" or report.tries >= MOST_TRIES:
-            await self.jobs.end(report)
             names = [_attempt(report, number) for number in range(1, report.tries + 1)]
-            await self._client.delete(*(key.format(name) for name in names for key in (ERASURE_KEY, IDS_KEY)))
+            await self.jobs.end(report, [key.format(name) for name in names for key in (ERASURE_KEY, IDS_KEY)])
         else:
             pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (report.tries - 1))
             report.notes.append(f"it is tried again in {pause // 60:d} minutes, or call again")

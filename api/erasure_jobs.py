@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from secrets import token_hex
 from typing import Any, Final
 
@@ -87,8 +87,12 @@ class Jobs:
         _write(pipeline, job.report)
         await pipeline.execute()
 
-    async def end(self, report: Report) -> None:
-        """Write the last word, and forget whom it was about.
+    async def end(self, report: Report, answers: Sequence[str]) -> None:
+        """Write the last word, and forget whom it was about: all at once, so that nobody who is killed leaves a part.
+
+        Args:
+            report: the last word.
+            answers: keys of what the flows said, which names who went.
 
         Raises:
             redis.RedisError: Redis does not answer.
@@ -96,6 +100,7 @@ class Jobs:
         pipeline = self._client.pipeline()
         _write(pipeline, report)
         pipeline.hdel(JOBS, report.erasure)
+        pipeline.delete(*answers)
         await pipeline.execute()
 
     async def report(self, erasure: str) -> Report | None:

@@ -24,6 +24,8 @@ from dataflows.settings import split_query
 PAGE: Final = 500
 KEEP_SECONDS: Final = 30 * 86_400.0
 KEEP_BYTES: Final = 256 * 1024 * 1024
+MOST_CONNECTIONS: Final = 32
+"""Of a process that writes from an event loop."""
 MOST_ATTEMPTS: Final = 20
 """A letter remembers its first attempts and the latest ones, up to this many."""
 
@@ -184,7 +186,7 @@ def connect_keeper(address: str) -> redis.asyncio.Redis:
     It never tries again by itself: a letter that was written and not answered would be written twice.
     """
     pool = redis.asyncio.BlockingConnectionPool.from_url(
-        address, protocol=2, max_connections=32, timeout=2, socket_timeout=2, socket_connect_timeout=1,
+        address, protocol=2, max_connections=MOST_CONNECTIONS, timeout=2, socket_timeout=2, socket_connect_timeout=1,
         health_check_interval=15, retry=Retry(NoBackoff(), 0),
     )  # fmt: skip
     return redis.asyncio.Redis(connection_pool=pool)

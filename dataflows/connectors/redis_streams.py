@@ -21,6 +21,8 @@ from dataflows.settings import split_query
 
 FIELD: Final = b"event"
 CHUNK: Final = 1000
+MOST_CONNECTIONS: Final = 32
+"""Of a process that publishes."""
 PATIENCE: Final = 2.0
 """Seconds a publisher waits for Redis, a round trip."""
 _SEQUENCE_BITS: Final = 20
@@ -178,7 +180,7 @@ def open_publisher(url: str) -> RedisPublisher:
     """The writing side of the same."""
     address, name, partitions = _split(url)
     pool = redis.asyncio.BlockingConnectionPool.from_url(
-        address, max_connections=32, timeout=2, socket_timeout=None, socket_connect_timeout=1,
+        address, max_connections=MOST_CONNECTIONS, timeout=2, socket_timeout=None, socket_connect_timeout=1,
         retry=Retry(NoBackoff(), 0),
     )  # fmt: skip
     return RedisPublisher(redis.asyncio.Redis(connection_pool=pool), name, partitions)

@@ -40,7 +40,11 @@ class SlowProxy:
     async def serve(self, asked: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
         """Stand between one connection and the server."""
         self._ends.add(answers)
-        said, asks = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            said, asks = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:  # there is nobody: as whoever connects would find out himself
+            await self._close(answers)
+            return
         self._ends.add(asks)
         passing = [asyncio.create_task(self._ask(asked, asks)), asyncio.create_task(self._answer(said, answers))]
         await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -30,6 +32,7 @@ from api.snapshot import Snapshot, keep_fresh, refresh
 from dataflows.events import Event
 from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout
 from tests.contract.redis_server import WRITTEN_AT, RedisServer, write
+from tests.contract.service import service
 from tests.contract.slow_proxy import SlowProxy, slow_proxy
 
 T = TypeVar("T")
@@ -65,12 +68,35 @@ class Mail(NamedTuple):
         return self.source == "personal"
 
 
+class Connected:
+    """How many connections there are to a port, or are being made, as the kernel counts them; but those of before."""
+
+    def __init__(self, port: int) -> None:
+        self._remote, self._before = f":{port:04X}", 0
+        self._before = self.now
+
+    @property
+    def now(self) -> int:
+        lines = map(str.split, Path("/proc/self/net/tcp").read_text().splitlines())
+        return sum(line[2].endswith(self._remote) and line[3] in ("01", "02") for line in lines) - self._before
+
+
 class Shop:
-    """The reading routes over a real reader; the breaker's clock moves when told to."""
+    """The reading routes over a real reader; the breaker's clock moves when told to.
+
+    `most` is how many connections to the store there were at the end of any mail.
+    """
 
     def __init__(
-        self, features: OnlineFeatures, snapshot: Snapshot, served: Served, decisions: Decisions, deadline: float
+        self,
+        features: OnlineFeatures,
+        snapshot: Snapshot,
+        served: Served,
+        decisions: Decisions,
+        deadline: float,
+        connected: Connected,
     ) -> None:
+        self.connected, self.most = connected, 0
         self.clock, self.features, self.snapshot, self.told = 0.0, features, snapshot, list[Event]()
         server = BlockServer(
             features, snapshot, load_layouts(), deadline, served, decisions, self,
@@ -88,6 +114,7 @@ class Shop:
         """A mail, which there always is, in time."""
         asking = self.client.get(f"/v1/blocks/{layout}", params={"user_id": user_id, **query})
         answer = await asyncio.wait_for(asking, 10)  # generous: what is asserted is that nothing hangs
+        self.most = max(self.most, self.connected.now)
         assert answer.status_code == 200, answer.text
         blocks = answer.json()["blocks"]
         first = [item["item_id"] for item in blocks[0]["items"]]
@@ -127,9 +154,11 @@ async def open_shop(
         await waiting.close()
     client = redis.asyncio.Redis.from_url(server.url, protocol=2) if patient else connect(url or server.url)
     decisions = Decisions(client, 86_400, time.monotonic)
-    shop = Shop(OnlineFeatures(client, lambda: WRITTEN_AT), popular, Served(client), decisions, 30 if patient else 0.06)
+    features, connected = OnlineFeatures(client, lambda: WRITTEN_AT), Connected(urlsplit(url or server.url).port or 0)
+    shop = Shop(features, popular, Served(client), decisions, 30 if patient else 0.06, connected)
     try:
         yield shop
+        assert shop.most <= MOST_CONNECTIONS
     finally:
         await shop.client.aclose()
         await shop.features.close()
@@ -142,6 +171,49 @@ async def settled(proxy: SlowProxy) -> None:
             return
         await asyncio.sleep(0.05)
     raise AssertionError(f"{proxy.open} connections are open")
+
+
+@pytest.mark.parametrize("fault", ["hangs", "slow", "resets", "killed"])
+def test_the_whole_service_keeps_to_the_connections_of_its_pools(own_server: RedisServer, fault: str) -> None:
+    """Three pools: of features, of the stream, of keys and letters; more callers at once than they have together."""
+    chance, answers, most = random.Random(17), Counter[tuple[str, int]](), 0
+
+    async def story() -> None:
+        async with slow_proxy(own_server.port) as proxy:
+            asked = Connected(urlsplit(proxy.url).port or 0)
+            async with service(own_server, INLAY_REDIS_URL=proxy.url, INLAY_PUBLISH_WAIT="0.5") as api:
+
+                async def call(number: int) -> None:
+                    nonlocal most
+                    method, path, body = (
+                        ("GET", f"/v1/blocks/abandoned_cart?user_id=u{number % 10}&send_id=s{number}", None),
+                        ("POST", "/v1/events", {"event_id": f"e{number}", "type": "view", "occurred_at": time.time(),
+                                                "user_id": f"u{number}", "item_id": "p01"}),
+                        ("GET", f"/v1/users/u{number % 10}", None),
+                        ("GET", "/v1/admin/keys", None),
+                    )[number % 4 if number % 8 else 0]  # fmt: skip
+                    answer = await asyncio.wait_for(api.call(method, path, json=body), 20)
+                    most = max(most, asked.now)
+                    answers[path.split("?")[0].split("/u")[0], answer.status_code] += 1
+
+                if fault == "hangs":
+                    own_server.pause()
+                elif fault == "slow":
+                    proxy.delay = lambda: 0.2
+                elif fault == "resets":
+                    proxy.resets = lambda: chance.random() < 0.1
+                else:
+                    own_server.kill()
+                await asyncio.gather(*map(call, range(400)))
+                if fault == "hangs":
+                    own_server.resume()
+
+    stock(own_server)
+    asyncio.run(story())
+    print(f"{fault}: at most {most} connections")
+    assert 0 < most <= 3 * MOST_CONNECTIONS
+    assert {status for path, status in answers if "blocks" in path} == {200}
+    assert {status for _, status in answers} <= {200, 202, 503}, "whoever cannot be answered without it is told so"
 
 
 class TestFailures:
@@ -194,6 +266,7 @@ class TestFailures:
                 own_server.pause()
                 mails = await asyncio.gather(*(shop.mail(f"u{number % 10}") for number in range(200)))
                 assert set(map(str, mails)) == {str(Mail("static", ITEMS[12:18], [6, 4]))}
+                assert shop.most > 0
                 own_server.resume()
                 await shop.heals()
 
