@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import redis
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from api.access import Caller, address_of
 from api.audit import MOST_SHOWN, Audit, by
 from api.keyring import OVERLAP, Key, KeyRefused, KeyRing
+from api.once import AskedBefore, Keep, Once, once_of
 from api.problems import Problem
+
+_Make: TypeAlias = Callable[[Keep | None], Awaitable[tuple[Key, str]]]
+Word: TypeAlias = Annotated[
+    str | None, Header(description="a random word: who is not answered asks again with the same one")
+]
 
 
 class Wanted(BaseModel):
@@ -49,19 +56,28 @@ def routes(ring: KeyRing, audit: Audit) -> APIRouter:
         return JSONResponse({"keys": [_shown(key, used) for key in keys]})
 
     @router.post("/keys", status_code=HTTPStatus.CREATED)
-    async def create_key(request: Request, wanted: Wanted) -> Response:
+    async def create_key(request: Request, wanted: Wanted, idempotency_key: Word = None) -> Response:
         """Make a key. The answer is the only place where it stands."""
         await noted(audit, request, "keys create", wanted.name[:100])
-        made = ring.create(wanted.name, wanted.scopes, wanted.networks, wanted.ends_in_seconds, wanted.rate)
-        return _made(*await _asked(made))
+        asked = (wanted.name, wanted.scopes, wanted.networks, wanted.ends_in_seconds, wanted.rate)
+        return await _once(
+            ring, _word(request, idempotency_key, wanted.model_dump_json().encode()),
+            lambda keep: ring.create(*asked, keep=keep),
+        )  # fmt: skip
 
     @router.post("/keys/{key_id}/rotate", status_code=HTTPStatus.CREATED)
     async def rotate_key(
-        request: Request, key_id: str, overlap_seconds: Annotated[float, Query(ge=0, le=31_536_000)] = OVERLAP
+        request: Request,
+        key_id: str,
+        overlap_seconds: Annotated[float, Query(ge=0, le=31_536_000)] = OVERLAP,
+        idempotency_key: Word = None,
     ) -> Response:
         """Make another key of the same kind; the old one stays good for a while, or until it is revoked."""
         await noted(audit, request, "keys rotate", key_id[:100])
-        return _made(*await _asked(ring.rotate(key_id, overlap_seconds)))
+        return await _once(
+            ring, _word(request, idempotency_key, repr(overlap_seconds).encode()),
+            lambda keep: ring.rotate(key_id, overlap_seconds, keep),
+        )  # fmt: skip
 
     @router.delete("/keys/{key_id}")
     async def revoke_key(request: Request, key_id: str) -> Response:
@@ -94,8 +110,31 @@ async def _asked(question: Any) -> Any:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, say, {"Retry-After": "1"}) from None
 
 
-def _made(key: Key, shown: str) -> Response:
-    return JSONResponse({**_shown(key, {}), "key": shown}, HTTPStatus.CREATED, {"Cache-Control": "no-store"})
+def _word(request: Request, word: str | None, body: bytes) -> Once | None:
+    return once_of(word, by(request.state.caller), request.method.encode(), request.url.path.encode(), body)
+
+
+async def _once(
+    ring: KeyRing, once: Once | None, make: Callable[[Keep | None], Awaitable[tuple[Key, str]]]
+) -> Response:
+    """The answer with a key that is made; where it was made before by the same request, the answer of then."""
+    if once is None:
+        return _answer(_made(*await _asked(make(None))))
+    if (kept := await _asked(ring.kept(once.place))) is not None:
+        return _answer(once.open(kept))
+    try:
+        key, shown = await _asked(make(Keep(once.place, lambda key, shown: once.seal(_made(key, shown)))))
+    except AskedBefore as before:
+        return _answer(once.open(before.kept))
+    return _answer(_made(key, shown))
+
+
+def _made(key: Key, shown: str) -> bytes:
+    return msgspec.json.encode({**_shown(key, {}), "key": shown})
+
+
+def _answer(body: bytes) -> Response:
+    return Response(body, HTTPStatus.CREATED, {"Cache-Control": "no-store"}, "application/json")
 
 
 def _shown(key: Key, used: dict[str, int]) -> dict[str, Any]:

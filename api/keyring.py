@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from api.access import SCOPES, Access, Caller, digest_of
 from api.networks import read_networks
+from api.once import AskedBefore, Keep
 from api.rates import read_rate
 
 KEYS_KEY: Final = "inlay:keys"
@@ -34,6 +35,15 @@ LOOK_EVERY: Final = 1.0
 NOTE_EVERY: Final = 60.0
 """Seconds between looks for changes, and between notes of when keys were last used."""
 
+_STORE: Final = """
+if KEYS[3] then
+  local kept = redis.call('GET', KEYS[3])
+  if kept then return kept end
+  redis.call('SET', KEYS[3], ARGV[1], 'EX', ARGV[2])
+end
+for place = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[place], ARGV[place + 1]) end
+redis.call('INCR', KEYS[2])
+"""
 _log: Final = logging.getLogger(__name__)
 
 
@@ -88,6 +98,7 @@ class KeyRing:
         words: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._client, self._clock, self._words = client, clock, words
+        self._write = client.register_script(_STORE)
 
     async def create(
         self,
@@ -96,6 +107,7 @@ class KeyRing:
         networks: Sequence[str] = (),
         seconds: float = 0,
         rate: str = "",
+        keep: Keep | None = None,
     ) -> tuple[Key, str]:
         """Make a key; the key as it is stored, and as it is shown, once.
 
@@ -105,9 +117,11 @@ class KeyRing:
             networks: from where it may be used; empty: from anywhere.
             seconds: after which it is over; 0: never.
             rate: how often it may call; empty: as the settings say.
+            keep: what is kept with it, of the key as it is stored and as it is shown.
 
         Raises:
             KeyRefused: one of these cannot be used, or there are too many keys.
+            AskedBefore: something is kept there; nothing was made.
             redis.RedisError: Redis does not answer.
         """
         now = self._clock()
@@ -118,16 +132,17 @@ class KeyRing:
             key_id, _name(name), digest_of(shown.encode()).hex(), _scopes(scopes), _networks(networks), _rate(rate),
             int(now), int(now + seconds) if seconds else 0,
         )  # fmt: skip
-        await self._store(key)
+        await self._store(key, keep=keep and (keep, shown))
         return key, shown
 
-    async def rotate(self, key_id: str, seconds: float = OVERLAP) -> tuple[Key, str]:
+    async def rotate(self, key_id: str, seconds: float = OVERLAP, keep: Keep | None = None) -> tuple[Key, str]:
         """Make a key that may do what another may, which stays good for some seconds; the key, and as it is shown.
 
         Of the keys that were rotated one into the other, two are good at most.
 
         Raises:
             KeyRefused: there is no such key, or it is not good any more.
+            AskedBefore: as `create`.
             redis.RedisError: Redis does not answer.
         """
         now = self._clock()
@@ -143,7 +158,7 @@ class KeyRing:
             for each in await self.keys()
             if each.replaced_by == key_id and each.is_good(now)
         ]
-        await self._store(key, ending, *before)
+        await self._store(key, ending, *before, keep=keep and (keep, shown))
         return key, shown
 
     async def revoke(self, key_id: str) -> Key:
@@ -213,12 +228,27 @@ class KeyRing:
         secret = self._words(32).hex()
         return key_id, f"{key_id}_{secret}"
 
-    async def _store(self, *keys: Key) -> None:
-        pipeline = self._client.pipeline(transaction=True)
+    async def kept(self, place: str) -> bytes | None:
+        """What is kept somewhere.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        found: Any = await self._client.get(place)
+        return found if found is None else bytes(found)
+
+    async def _store(self, *keys: Key, keep: tuple[Keep, str] | None = None) -> None:
+        """Store keys, and what is kept of the first of them, all at once, unless something is kept already."""
+        words: list[Any] = [b"", 0]
+        places = [KEYS_KEY, VERSION_KEY]
+        if keep:
+            (place, make, seconds), shown = keep
+            places.append(place)
+            words = [make(keys[0], shown), seconds]
         for key in keys:
-            pipeline.hset(KEYS_KEY, key.key_id, msgspec.json.encode(key).decode())
-        pipeline.incr(VERSION_KEY)
-        await pipeline.execute()
+            words += (key.key_id, msgspec.json.encode(key))
+        if (kept := await self._write(places, words)) is not None:
+            raise AskedBefore(bytes(kept))
 
 
 class KnownKeys:

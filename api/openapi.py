@@ -22,8 +22,16 @@ OPEN: Final[dict[str, str]] = {
     "/.well-known/jwks.json": "public",
     "/v1/webhooks/{platform}": "the platform proves itself",
     "/v1/webhooks/{platform}/{secret}": "the platform proves itself",
+    "/v1/open/{rest}": "a picture of nothing comes whatever is asked for",
+    "/v1/click/{rest}": "a page that says so",
+    "/quality": "leads to /quality/",
+    "/quality/{path}": "asks for the scope read itself, as a browser sends it; in the demo it does not",
+    "/openapi.json": "public",
+    "/docs": "public",
+    "/docs/oauth2-redirect": "public",
+    "/redoc": "public",
 }
-"""Routes that need no key, and why. Every other route has a scope."""
+"""Routes that need no key, or ask for it themselves, and why. Every other route has a scope."""
 SCHEMES: Final[dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "a key, or a token of /v1/oauth/token"},
     "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},

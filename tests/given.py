@@ -11,7 +11,7 @@ NOW is 2026-05-17T09:30:00Z: on the grid of five minutes, inside an hour and a d
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
@@ -268,6 +268,16 @@ def raw_events(now: int = NOW) -> st.SearchStrategy[bytes]:
 
 def _as_bytes(event: dict[str, Any]) -> bytes:
     return json.dumps(event, ensure_ascii=len(event) % 2 == 0).encode("utf-8", "surrogatepass")
+
+
+def routes_of(app: Any) -> Iterator[tuple[str, str]]:
+    """Method and path of all that a service answers, by the service itself: also what its document leaves out."""
+    for route in app.routes:
+        if (inner := getattr(route, "original_router", None)) is not None:
+            yield from routes_of(inner)
+        else:
+            path = getattr(route, "path_format", None) or route.path
+            yield from ((method, path) for method in route.methods or ())
 
 
 EVENT_FIELDS: Final = Event.__struct_fields__

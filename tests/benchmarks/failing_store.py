@@ -7,6 +7,7 @@ must be 200. It is healed once ten mails in a row are personal.
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import threading
 import time
@@ -41,7 +42,7 @@ class Fault(NamedTuple):
 def measure() -> list[Figure]:
     with Stand() as stand, _proxied(int(stand.url.rpartition(":")[2].partition("/")[0])) as proxy:
         _stock(stand)
-        redis, figures = stand._processes["redis"], []
+        redis, figures, chance = stand._processes["redis"], [], random.Random(17)
         stand._settings |= {"INLAY_REDIS_URL": proxy.url, "INLAY_API_KEYS": KEY}
         url = stand.start_api()
         faults = {
@@ -51,6 +52,7 @@ def measure() -> list[Figure]:
             "answering garbage": _of(proxy, "instead", b"\x00\xff" * 40),
             "emptied": Fault(stand.client.flushall, lambda: _stock(stand)),
             "gone": _of(proxy, "cut", 0),
+            "resetting one answer in ten": _of(proxy, "resets", lambda: chance.random() < 0.1),
         }
         for name, fault in faults.items():
             _wait_until_personal(url)
