@@ -117,7 +117,7 @@ class Shop:
         left = self.job(who)
         assert left is not None, "it was killed too late"
         assert left.report.state == "running"
-        # Its turn, and its place among those who are alive, are over after some seconds, which nobody need wait for here.
+        # Its turn, and its place among those who are alive, end after some seconds, which nobody need wait for here.
         self.stand.client.delete(LEASE.format(left.report.erasure), PROCESSES)
         return left
 
