@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 
 from dataflows.aggregate import CALM, EXPIRED_AT_ONCE, EXPIRED_IN_CALM
+from dataflows.aggregate_items import FoldItems
 from dataflows.aggregate_people import FoldPeople
 from dataflows.aggregates.people import User
-from dataflows.aggregates.seen import SeenByUser
+from dataflows.aggregates.seen import Seen, SeenByUser
 from dataflows.events import DAY, HOUR, MINUTE, SECOND, Event, partition_of
 from dataflows.stages import Received
-from tests.given import FACTS, NOW, histories, raw, seeds
+from tests.given import FACTS, ITEMS, NOW, histories, raw, seeds
 from tests.unit.dataflows.doubles import DUE, Clock, Committed, Items, People, in_batches
 from tests.unit.dataflows.oracle import Arrival, item_stats, neighbours, user_row
 from tests.unit.dataflows.proofs import fails, for_all, holds
@@ -74,11 +75,12 @@ def test_rows_that_depend_on_repeats_or_batches_are_caught(mutant: dict[str, Any
     assert fails(rows_of_people_equal_the_oracle, mutant)
 
 
-@given(story=STORIES, seed=seeds())
-def test_the_stats_of_the_items_flow_equal_the_oracle(story: list[Event], seed: int) -> None:
+@for_all(story=STORIES, seed=seeds())
+def rows_of_items_equal_the_oracle(fold: type[FoldItems], story: list[Event], seed: int) -> None:
     chance = random.Random(seed)
     committed = Committed()
-    take_items(Items(committed, Clock(), PARTITIONS), batched(with_repeats(story, chance), chance), chance)
+    flow = Items(committed, Clock(), PARTITIONS, fold=fold, capacity=chance.choice((len(ITEMS), 1000)))
+    take_items(flow, batched(with_repeats(story, chance), chance), chance)
     arrivals = [Arrival(event, NOW) for event in story]
     for (entity, key), row in committed.values().items():
         if entity == "item":
@@ -87,6 +89,30 @@ def test_the_stats_of_the_items_flow_equal_the_oracle(story: list[Event], seed: 
     trends = {key: row["trend"] for (entity, key), row in committed.values().items() if entity == "item"}
     best = sorted((item_id for item_id in trends if trends[item_id] > 0), key=lambda each: (-trends[each], each))
     assert committed.values().get(("scope", "all"), {"items": []})["items"] == best
+
+
+class ForgetsWhichItCounted(FoldItems):
+    def fold(self, batches: Any, now: int) -> Any:
+        for seen in self._seen.values():
+            seen._seen = Seen(0)
+        return super().fold(batches, now)
+
+
+class CountsItemsBatchByBatch(FoldItems):
+    def fold(self, batches: Any, now: int) -> Any:
+        for batch in batches:
+            for line in (line for _, event in batch.events for line in event.lines()):
+                self._items.renew(line.item_id)
+        return super().fold(batches, now)
+
+
+def test_the_rows_of_the_items_flow_equal_the_oracle() -> None:
+    holds(rows_of_items_equal_the_oracle, FoldItems)
+
+
+@pytest.mark.parametrize("mutant", [ForgetsWhichItCounted, CountsItemsBatchByBatch])
+def test_rows_of_items_that_depend_on_repeats_or_batches_are_caught(mutant: type[FoldItems]) -> None:
+    assert fails(rows_of_items_equal_the_oracle, mutant)
 
 
 @pytest.mark.parametrize("partitions", [1, 2, 5])
