@@ -76,7 +76,8 @@ def read(text: str) -> Document:
         content = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise NotYaml(mark.line + 1 if mark else 1, f"this is no YAML: {error.problem or error.context}") from None
+        say = f"this is no YAML: {error.problem or error.context}; put a text with signs such as {{ }} : # into quotes"
+        raise NotYaml(mark.line + 1 if mark else 1, say) from None
     except yaml.YAMLError as error:
         raise NotYaml(1, f"this is no YAML: {error}") from None
     if root is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from api.__main__ import main as serve
 from api.blocks import KINDS
 from api.layout import SHIPPED, LayoutError, load_layouts
 from api.plans import Hidden, OnlyFor, Rules
@@ -218,6 +219,11 @@ def test_the_rules_of_a_folder_hold_in_every_layout_beside_its_own(written: Call
         ("name: mail\nblocks:\n" + "  - {block: trending, title: x}\n" * 11, 2, "length <= 10"),
         ("name: mail\n  blocks: [", 2, "this is no YAML: mapping values are not allowed here"),
         ("name: \x00", 1, "this is no YAML"),
+        (
+            GOOD.replace("title: Bestsellers", "title: {en: Hi {country}}"),
+            8,
+            "this is no YAML: .*; put a text with signs",
+        ),
         ("", 1, "expected `key: value` lines, got `null`"),
         ("- one\n- two\n", 1, "expected `key: value` lines, got `array`"),
     ],
@@ -244,6 +250,15 @@ def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_layouts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match=r"holds no layout; put <name>\.yaml files there, or unset INLAY_LAYOUTS"):
         load_layouts(tmp_path)
+
+
+def test_the_service_does_not_start_with_a_bad_layout_and_says_so_in_a_line(
+    written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = written(mail=GOOD.replace("count: 2", "count: many"))
+    monkeypatch.setenv("INLAY_LAYOUTS", str(folder))
+    assert serve([]) == 2
+    assert capsys.readouterr().err == f"api: {folder}/mail.yaml:6: blocks[0].count: expected `int`, got `str`\n"
 
 
 def test_one_bad_layout_is_not_passed_over_for_the_good_ones(written: Callable[..., Path]) -> None:

@@ -41,6 +41,14 @@ def test_every_address_is_one_of_a_route_with_its_parameters_and_of_a_layout(lin
     assert bool(parts.query) <= ("get" in PATHS[path])
 
 
+def test_what_is_set_into_html_by_hand_is_escaped_and_no_heading_stands_over_nothing() -> None:
+    """Liquid escapes nothing of itself; Handlebars and Django do."""
+    placed = re.findall(r"\{\{(item\.[^}]+)\}\}", SECTIONS["Braze"])
+    assert len(placed) >= 2
+    assert all(each.endswith("| escape") for each in placed)
+    assert "[[#each blocks]][[#if items]]<h2>" in SECTIONS["Iterable"]
+
+
 def test_there_are_many_of_them() -> None:
     assert len(LINKS) >= 10
     callers = {"Braze", "Iterable", "Customer.io", "HTML", "Mailchimp", "Klaviyo", "SendGrid", "Batch"}
