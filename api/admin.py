@@ -61,7 +61,7 @@ def routes(ring: KeyRing, audit: Audit) -> APIRouter:
         await noted(audit, request, "keys create", wanted.name[:100])
         asked = (wanted.name, wanted.scopes, wanted.networks, wanted.ends_in_seconds, wanted.rate)
         return await _once(
-            ring, _word(request, idempotency_key, wanted.model_dump_json().encode()),
+            ring, _word(request, idempotency_key, await request.body()),
             lambda keep: ring.create(*asked, keep=keep),
         )  # fmt: skip
 
@@ -111,7 +111,9 @@ async def _asked(question: Any) -> Any:
 
 
 def _word(request: Request, word: str | None, body: bytes) -> Once | None:
-    return once_of(word, by(request.state.caller), request.method.encode(), request.url.path.encode(), body)
+    return once_of(
+        word, by(request.state.caller), request.method.encode(), request.scope["path"].encode("utf-8", "replace"), body
+    )
 
 
 async def _once(

@@ -189,6 +189,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     desk = oauth.TokenDesk(access, signing, settings.oauth_issuer, rates, read_rate(settings.rate_tokens))
     app.include_router(oauth.routes(desk))
     hooks = open_hooks(collector, settings.webhooks)
+    forgetting.add("watched", hooks.forget)
     app.include_router(webhooks.routes(hooks))
     seals = _seals(settings, layouts)
     pictures = Pictures(partial(fetch_photo, hosts=settings.image_hosts))
@@ -210,7 +211,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     if settings.demo:
         app.include_router(pages.routes(settings.api_keys[0]))
     app.state.publisher, app.state.telling, app.state.decisions = publisher, telling, decisions
-    app.state.eraser = eraser
+    app.state.eraser, app.state.hooks = eraser, hooks
     app.state.known_keys, app.state.signing, app.state.rates, app.state.routes = known, signing, rates, guarded
     app.add_middleware(KeepScope)
     app.add_middleware(Hatch, server=server, keys=Keys(access, "read", plain=True))

@@ -57,13 +57,14 @@ class Audit:
         self._client, self._keep, self._clock = client, keep, clock
 
     async def note(self, who: str, address: str, what: str, about: str = "") -> None:
-        """Write a call down.
+        """Write a call down; whatever it is about is one line.
 
         Raises:
             Problem: 503, it cannot be, so that it may not be carried out.
         """
         fields: dict[Any, Any] = {
-            "at": to_rfc3339(self._clock()), "who": who, "address": address, "what": what, "about": about,
+            "at": to_rfc3339(self._clock()), "who": who, "address": address, "what": what,
+            "about": "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in about),
         }  # fmt: skip
         try:
             await self._client.xadd(AUDIT_KEY, fields, maxlen=self._keep or None, approximate=True)

@@ -7,6 +7,7 @@ the same again for days: what cannot be read is kept as a dead letter.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -27,6 +28,8 @@ from dataflows.machines import Watch
 MOST_BYTES: Final = 4 * 1024 * 1024
 MOST_FORGED: Final = 64 * 1024
 """So many bytes of a delivery without proof are kept, enough to see what it is."""
+READERS_AT_ONCE: Final = 1000
+"""So many readers are looked at in one go when somebody is erased."""
 
 
 class Allowance:
@@ -76,6 +79,16 @@ class Hooks:
     def now(self) -> int:
         """Microseconds since 1970."""
         return self._clock()
+
+    async def forget(self, is_gone: Callable[[str], bool]) -> int:
+        """Drop what this process remembers of mails to some users; how many those were. Others go on in between."""
+        gone: set[str] = set()
+        for number, reader in enumerate(self.watch.readers, start=1):
+            if is_gone(reader):
+                gone.add(reader)
+            if number % READERS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return self.watch.forget(gone) if gone else 0
 
     def check(self, name: str) -> None:
         """Make sure that a platform is set up.

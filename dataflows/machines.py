@@ -7,7 +7,7 @@ the event's properties as `machine: true` and `machine_reasons`, where whoever d
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Final, NamedTuple
 
@@ -135,6 +135,18 @@ class Watch:
         for event in events:
             self._remember(event)
         return [self._judged(event) for event in events]
+
+    @property
+    def readers(self) -> set[str]:
+        """To whom the mails are that are remembered."""
+        return {whose for _, whose in self._mails}
+
+    def forget(self, readers: Collection[str]) -> int:
+        """Drop what is remembered of mails to some; how many those were."""
+        gone = [key for key in self._mails if key[1] in readers]
+        for key in gone:
+            del self._mails[key]
+        return len(gone)
 
     def _remember(self, event: Mapping[str, Any]) -> None:
         kind, at = event.get("type"), event.get("occurred_at")

@@ -486,6 +486,27 @@ def test_after_a_failure_the_same_word_does_it(own_server: RedisServer) -> None:
     run(own_server, story)
 
 
+HALVES: Final = (b'{"name": "a\\ud800\\n", "scopes": ["read"]}', b'{"name": "a", "scopes": ["r\\ud800ead"]}')
+
+
+@pytest.mark.parametrize("body", HALVES)
+@pytest.mark.parametrize("headers", [WORD, {}], ids=["with a word", "without"])
+def test_half_letters_are_refused_in_words(
+    server: RedisServer, body: bytes, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the audit log has one line of it, in which all can be read."""
+    caplog.set_level("INFO", "inlay.audit")
+
+    async def story(api: Service) -> None:
+        how = {"content": body, "headers": {**headers, "Content-Type": "application/json"}}
+        assert (await api.call("POST", "/v1/admin/keys", **how)).status_code == 422
+
+    run(server, story)
+    (line,) = (each.getMessage() for each in caplog.records if each.name == "inlay.audit")
+    assert line.isprintable()
+    assert line.rstrip("\ufffd").endswith("keys create a")
+
+
 @pytest.mark.parametrize("word", ["", "short", "x" * 201, "with\ta tab in it ok"])
 def test_a_word_that_cannot_be_used_is_refused(server: RedisServer, word: str) -> None:
     async def story(api: Service) -> None:

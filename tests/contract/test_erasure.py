@@ -184,10 +184,14 @@ def test_what_waits_in_other_processes_goes_too(server: RedisServer, tmp_path: P
             telling.tell([msgspec.convert(event(4, "email_open", user_id=ANNA), Event)])
             await decisions.keep([an_answer(ANNA, "s1")], 1_700_000_000)
             assert decisions.remembered(ANNA, "s1", "weekly") is not None
+            watch = other.app.state.hooks.watch
+            delivered = {"type": "email_delivered", "occurred_at": 1, "send_id": "s1"}
+            watch.judge([{**delivered, "user_id": user} for user in (ANNA, BORIS)])
             report = (await one.call("DELETE", f"/v1/users/{ANNA}")).json()
             assert report["state"] == "done", report
             erased = report["erased"]
-            assert (erased["spool"] + erased["waiting"], erased["remembered"]) == (2, 1), report
+            assert (erased["spool"] + erased["waiting"], erased["remembered"], erased["watched"]) == (2, 1, 1), report
+            assert watch.readers == {BORIS}
             assert decisions.remembered(ANNA, "s1", "weekly") is None
             assert not holds_on_disk(tmp_path / "other", ANNA)
             assert holds_on_disk(tmp_path / "other", BORIS)

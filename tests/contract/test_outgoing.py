@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from api.issuers import IssuerKeys, read_issuers
 from api.outgoing import Reach, Refused, check_public
 from api.picture import Card, draw
 from api.pictures import Pictures
+from api.platforms import Delivery, World, ses
 from tests.contract.https_server import PUBLIC, HttpsServer, https_server
 
 HOUSE = Path(__file__).parents[2]
@@ -117,6 +119,45 @@ def test_nothing_of_ours_is_called_by_a_redirect(canaries: Canaries, server: Htt
         leads_to = quote(url.replace("{port}", str(canaries.port)), safe="")
         with pytest.raises(OSError, match="it answered 30"):
             get(f"https://shop.example/elsewhere/302/{leads_to}", server.reach())
+    assert canaries.hits == 0
+
+
+def test_an_issuer_that_says_its_keys_lie_with_us_makes_us_call_nobody(canaries: Canaries) -> None:
+    (issuer,) = read_issuers(["https://login.example audience=a"])
+    reach = Reach(ports=(), look_up=look_up)
+
+    async def find(keys: str) -> Any:
+        async def ask(url: str) -> bytes:
+            if url.endswith("/.well-known/openid-configuration"):
+                return json.dumps({"issuer": issuer.url, "jwks_uri": keys}).encode()
+            return await fetch.fetch(url, reach)
+
+        return await IssuerKeys(issuer, ask).find("k")
+
+    for url in CORPUS:
+        with pytest.raises(OSError, match="cannot be had"):
+            asyncio.run(find(url.replace("{port}", str(canaries.port))))
+    assert canaries.hits == 0
+
+
+def test_a_notice_that_says_its_certificate_lies_with_us_makes_us_call_nobody(canaries: Canaries) -> None:
+    """Nor one that has a subscription confirmed there; nor where the name of SNS itself leads to us."""
+    world = World(0, partial(fetch.fetch, reach=Reach(ports=(), look_up=look_up)))
+
+    async def deliver(url: str) -> bool:
+        said = {"TopicArn": "arn", "SignatureVersion": "1", "Message": "m", "MessageId": "i", "Timestamp": "t",
+                "Token": "t", "SubscribeURL": url, "SigningCertURL": url, "Signature": "AAAA"}  # fmt: skip
+        proven = False
+        for kind in ("Notification", "SubscriptionConfirmation"):
+            delivery = Delivery({}, json.dumps({**said, "Type": kind}).encode(), {})
+            proven |= await ses.prove(delivery, ["arn"], world)
+            await ses.answer(delivery, world)
+        return proven
+
+    for url in CORPUS:
+        assert not asyncio.run(deliver(url.replace("{port}", str(canaries.port))))
+    with pytest.raises(Refused, match="not a public one"):
+        asyncio.run(deliver("https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem"))
     assert canaries.hits == 0
 
 

@@ -141,6 +141,18 @@ def test_what_is_remembered_is_bounded_to_the_newest_mails() -> None:
     assert late == [[[]], [["too_fast"]], [["too_fast"]]]
 
 
+def test_what_is_remembered_of_a_reader_can_be_forgotten() -> None:
+    watch = Watch()
+    delivered = [
+        a_mail("email_delivered", 0, send_id=send, user_id=user) for send in ("s1", "s2") for user in ("u1", "u2")
+    ]
+    watch.judge(delivered)
+    assert watch.readers == {"u1", "u2"}
+    assert (watch.forget({"u1", "nobody"}), watch.forget({"u1"}), watch.readers) == (2, 0, {"u2"})
+    opens = [a_mail("email_open", SECOND, send_id="s1", user_id=user) for user in ("u1", "u2")]
+    assert verdicts(opens, watch) == [[], ["too_fast"]]
+
+
 def test_events_that_make_no_sense_go_on_as_they_are() -> None:
     odd: list[dict[str, Any]] = [
         {}, {"type": ["email_open"]}, {"type": "email_open", "properties": [1]}, {"type": "email_click", "url": []},
