@@ -121,7 +121,7 @@ def _pieces(
     href, src, alt = web_link(url), web_link(image_url), _dressed(clean(shown, ALT), locale)
     price, was = prices(amount, before, currency, locale)
     initial = _dressed(shown[:1].upper(), locale)
-    label = words.read if role == "story" else words.view
+    label = words.read if role == "story" and amount is None else words.view
     return Pieces(
         macros.picture(href, src, alt, initial, size.picture, size.column),
         macros.title(href, _dressed(shown, locale), *size.title),

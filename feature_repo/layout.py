@@ -210,7 +210,15 @@ class EntityLayout:
         return key[len(self._head) + 4 : -len(self._tail)].decode("utf-8", "replace")
 
     def fields(self, names: Iterable[str]) -> list[bytes]:
-        """The hash fields of the features `names`."""
+        """The hash fields of the features `names`.
+
+        Raises:
+            ValueError: one of them is not declared.
+        """
+        names = list(names)
+        if missing := [name for name in names if name not in self.columns]:
+            say = f"no view of {self.entity} has a feature {', '.join(missing)}"
+            raise ValueError(f"{say}, which is read; declare it in feature_repo/features.py")
         return [self.columns[name].field for name in names]
 
     def hset(

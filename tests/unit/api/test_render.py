@@ -264,6 +264,20 @@ def test_a_grid_has_two_a_row_and_gives_an_odd_first_one_a_row_of_its_own(count:
     assert drawn == rows
 
 
+@pytest.mark.parametrize(("kind", "ground"), [("abandoned_cart", "#ffffff"), ("trending", "#f4f2ee")])
+def test_a_small_picture_beside_a_long_title_stands_on_the_paper(kind: str, ground: str) -> None:
+    """Its cell grows with the title; a tint would stand above and below the picture."""
+    html = render_html(answer(block(kind, item(title="A very long title " * 6), item())))
+    cells = re.findall(r'<td width="(?:88|48%)"[^>]* bgcolor="(#\w+)"', html)
+    assert cells == [ground] * 2
+
+
+@pytest.mark.parametrize(("price", "label"), [(9.5, "View"), (None, "Read more")])
+def test_a_story_is_read_and_a_product_drawn_as_one_is_viewed(price: float | None, label: str) -> None:
+    html = render_html(answer(block("editorial", item(price=price))))
+    assert f">{label}</a>" in html
+
+
 def test_a_cart_has_one_button_that_leads_to_its_first_address() -> None:
     second = "https://shop.example/p/2"
     sample = answer(block("abandoned_cart", item(url=None), item(url=second), item()))
@@ -330,7 +344,7 @@ def test_prices_are_written_as_people_write_them(
 
 
 def test_buttons_speak_the_language_of_the_mail() -> None:
-    sample = answer(block("abandoned_cart", item()), block("recommended", item()), block("editorial", item()))
+    sample = answer(block("abandoned_cart", item()), block("recommended", item()), block("editorial", item(price=None)))
     parsed = Parsed(render_html(sample, locale="de-AT"))
     assert {"Zurück zum Warenkorb", "Ansehen", "Weiterlesen"} <= set(parsed.texts)
     assert parsed.all_of("table")[0]["lang"] == "de-AT"

@@ -45,6 +45,13 @@ def test_the_features_that_blocks_use_exist() -> None:
     assert set(USER_NAMES) <= set(LAYOUTS["user"].columns)
 
 
+def test_a_feature_that_blocks_use_and_nobody_declared_stops_the_start_in_words() -> None:
+    with pytest.raises(
+        ValueError, match="no view of user has a feature basket, which is read; declare it in feature_r"
+    ):
+        LAYOUTS["user"].fields(["cart_items", "basket"])
+
+
 def test_every_outcome_is_in_the_law() -> None:
     law = README[README.index("**The law of the stream.**") :][:300]
     assert all(f"*{outcome}*" in law for outcome in OUTCOMES)
