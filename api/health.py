@@ -45,7 +45,7 @@ def routes(
             return JSONResponse({"status": "not ready", "detail": detail}, HTTPStatus.SERVICE_UNAVAILABLE)
         return JSONResponse({"status": "ready"})
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics() -> Response:
         """What this process counts, and the flows' accounts: every event received has one outcome."""
         accounts = CollectorRegistry()

@@ -1,4 +1,7 @@
-"""Which scope each route asks for, in one place: it is asked for here, and the document of the API says it."""
+"""Which scope each route asks for, in one place: it is asked for here, and the document of the API says it.
+
+The document also says how every route answers what it cannot do: with a problem, whatever it is.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,25 @@ SCHEMES: Final[dict[str, Any]] = {
 }
 
 
+PROBLEM: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "What is wrong, and what to do (RFC 9457).",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "one sentence that says what to do"},
+    },
+}
+FAILED: Final[dict[str, Any]] = {
+    "description": PROBLEM["description"],
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+PAGE: Final[dict[str, Any]] = {"description": "A page, since a person reads it.", "content": {"text/html": {}}}
+READ_BY_PEOPLE: Final = "/v1/click/"
+
+
 class Routes:
     """The routes of the service, each with the scope it asks for.
 
@@ -74,9 +96,16 @@ class Routes:
 
     def _openapi(self) -> dict[str, Any]:
         content = self._document()
-        content.setdefault("components", {})["securitySchemes"] = SCHEMES
+        components = content.setdefault("components", {})
+        components["securitySchemes"] = SCHEMES
+        schemas = components.setdefault("schemas", {})
+        schemas["Problem"] = PROBLEM
+        for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which nobody is answered with
+            schemas.pop(name, None)
         for path, operations in content["paths"].items():
             for method, operation in operations.items():
+                operation["responses"].pop("422", None)
+                operation["responses"]["default"] = PAGE if path.startswith(READ_BY_PEOPLE) else FAILED
                 if scope := self.scopes.get((method.upper(), path)):
                     operation["security"] = [{"bearer": []}, {"key": []}, {"oauth": [scope]}]
         return content

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Response
 
@@ -18,12 +18,21 @@ def routes() -> APIRouter:
     as_json = (FOLDER / "event.schema.json").read_bytes()
     as_avro = (FOLDER / "event.avsc").read_bytes()
 
-    @router.get("/v1/schemas/event.json", summary="The event as JSON Schema")
+    def said(kind: str) -> dict[int | str, dict[str, Any]]:
+        return {200: {"content": {kind: {}}}}
+
+    @router.get(
+        "/v1/schemas/event.json", summary="The event as JSON Schema", response_class=Response,
+        responses=said(JSON_SCHEMA),
+    )  # fmt: skip
     async def json_schema() -> Response:
         """Draft 2020-12."""
         return Response(as_json, media_type=JSON_SCHEMA)
 
-    @router.get("/v1/schemas/event.avsc", summary="The event as an Avro schema")
+    @router.get(
+        "/v1/schemas/event.avsc", summary="The event as an Avro schema", response_class=Response,
+        responses=said(AVRO_SCHEMA),
+    )  # fmt: skip
     async def avro_schema() -> Response:
         """For a schema registry, or for whoever writes Avro."""
         return Response(as_avro, media_type=AVRO_SCHEMA)

@@ -96,6 +96,20 @@ def test_every_route_has_a_scope_or_a_reason_to_have_none() -> None:
     assert OPEN.keys() <= {path for _, path in served}
 
 
+def test_the_document_says_how_each_route_answers_what_it_cannot_do() -> None:
+    from api.app import create
+    from api.settings import api_settings
+
+    content = create(api_settings({"INLAY_API_KEYS": "k"})).openapi()
+    for path, operations in content["paths"].items():
+        for operation in operations.values():
+            kind = "text/html" if path.startswith("/v1/click/") else "application/problem+json"
+            assert operation["responses"]["default"]["content"].keys() == {kind}
+            assert "422" not in operation["responses"]
+    assert content["components"]["schemas"]["Problem"]["required"] == ["type", "title", "status", "detail"]
+    assert "HTTPValidationError" not in str(content)
+
+
 @pytest.mark.parametrize("text", [README, RUNNING], ids=["README", "running"])
 def test_every_command_named_exists(text: str) -> None:
     for module in re.findall(r"python -m ((?:dataflows|api|expectations)[a-z_.]*)", text):
