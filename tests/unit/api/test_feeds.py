@@ -120,6 +120,8 @@ def test_no_text_leaves_its_place(title: str, reason: str, item_id: str, locale:
         said = item(title=words[0], reason=words[1], item_id=words[2])
         feed = replace(answer(block("trending", said), title_of(words[0])), locale=locale)
         channel = channel_of(feed_rss(feed, entries_of(feed, {}, 0)))
+        plain = [each.text or "" for name in ("title", "description") for each in channel.iter(name)]
+        assert not any(sign in text for text in plain for sign in "<>"), "a tool may set it into HTML as it stands"
         inside = [ET.fromstring(f"<i>{_closed(html)}</i>") for html in _contents(channel)]  # noqa: S314
         return [[element.tag for element in root.iter()] for root in (channel, *inside)]
 
