@@ -16,7 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from api.freshness import CaughtUp, too_old
-from api.known import CatalogueRow, Neighbour, ScopeFeatures, UserFeatures
+from api.known import CatalogueRow, ScopeFeatures, UserFeatures
 from api.metrics import STALE, UNREADABLE
 from dataflows.connectors.round_trips import RoundTrips
 from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout, UnreadableValue, read_stamp
@@ -124,11 +124,11 @@ class OnlineFeatures:
             for name, ((items, bestsellers), times) in rows.items()
         }
 
-    async def neighbours(self, item_ids: Collection[str]) -> dict[str, list[Neighbour]]:
-        """What goes with each item, best first."""
+    async def neighbours(self, item_ids: Collection[str]) -> dict[str, dict[str, float]]:
+        """What goes with each item and how well, the nearest first."""
         rows = await self._read(ITEM, item_ids, ("neighbours", "neighbour_weights"), ("item_neighbours",))
         return {
-            item_id: list(map(Neighbour, map(intern, ids or ()), weights or ()))  # the same few stand in many lists
+            item_id: dict(zip(map(intern, ids or ()), weights or (), strict=False))  # the same few stand in many
             for item_id, ((ids, weights), _) in rows.items()
         }
 

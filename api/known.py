@@ -52,20 +52,13 @@ class ScopeFeatures(Struct, frozen=True):
     as_of: int | None = None
 
 
-class Neighbour(Struct, frozen=True, gc=False):
-    """An item that goes with another, and how well."""
-
-    item_id: str
-    weight: float
-
-
 class Known(Struct, frozen=True):
     """All that rungs are built from.
 
     Attributes:
         user: the reader of the mail.
         scopes: what is popular, by scope.
-        neighbours: what goes with the user's items.
+        neighbours: what goes with the user's items and how well, the nearest first.
         fallback: items that may stand in for anything.
         lately: of each moment (`added_at price_dropped_at restocked_at`) by scope the items it came to, newest first.
         now: the time of the mail, in seconds since 1970.
@@ -74,7 +67,7 @@ class Known(Struct, frozen=True):
 
     user: UserFeatures
     scopes: Mapping[str, ScopeFeatures]
-    neighbours: Mapping[str, list[Neighbour]]
+    neighbours: Mapping[str, Mapping[str, float]]
     fallback: tuple[str, ...] = ()
     lately: Mapping[str, Mapping[str, Sequence[str]]] = {}
     now: int = 0

@@ -44,7 +44,7 @@ def served(answer: Answer, variant: str, once: str = "") -> list[Event]:
             layout=answer.layout,
             block=block.block,
             slot=place,
-            items=tuple(Line(item.item_id, None, _price(item.price)) for item in block.items),
+            items=tuple([Line(item.item_id, None, _price(item.price)) for item in block.items]),
             properties={"source": block.source, "positions": [item.position for item in block.items], **known},
         )
         for place, block in enumerate(answer.blocks, start=1)
@@ -94,7 +94,7 @@ def id_of(kind: str, *parts: str | int) -> str:
 
 
 def _shown(block: Block) -> tuple[str, ...]:
-    return (block.block, block.source, *(item.item_id for item in block.items))
+    return (block.block, block.source, *[item.item_id for item in block.items])
 
 
 def _price(price: float | None) -> float | None:

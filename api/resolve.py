@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
-from itertools import islice
+from itertools import filterfalse, islice
 from typing import Final, NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
 from api.answer import Block, Item, Source
 from api.blocks import KINDS
@@ -105,7 +105,7 @@ def prepare(layout: Layout, known: Known, excluded: Collection[str] = ()) -> Mai
     locale = known.user.locale or layout.locale
     rule = Eligibility(known.user, layout.rules, excluded)
     if (told := rule.likes(known.user)) is not known.user:
-        known = msgspec.structs.replace(known, user=told)
+        known = replace(known, user=told)
     mail = Mail([], rule, known, locale)
     most = sum(plan.count for plan in layout.blocks) + LOOKED_AT
     for plan in layout.blocks:
@@ -173,7 +173,7 @@ def _ladder(plan: BlockPlan, kind: Kind, known: Known) -> Iterator[Rung]:
     for name in _fallback(plan.fallback, kind):
         if name != STATIC:
             for rung in KINDS[name].rungs(known):
-                yield rung._replace(first_choice=False)
+                yield replace(rung, first_choice=False)
 
 
 def _cut(plan: BlockPlan, kind: Kind, known: Known, gone: Collection[str], most: int) -> Iterator[Rung]:
@@ -185,15 +185,12 @@ def _cut(plan: BlockPlan, kind: Kind, known: Known, gone: Collection[str], most:
     for rung in _ladder(plan, kind, known):
         if rung.suits:  # most may not, and what does not suit here may do on another rung
             new = dict.fromkeys(item_id for item_id in rung.ids if item_id not in seen)
-            yield rung._replace(ids=list(islice(new, PICKED_OVER)))
+            yield _with(rung, list(islice(new, PICKED_OVER)))
             continue
-        ids = []
-        for item_id in rung.ids:
-            if item_id not in seen:
-                seen.add(item_id)
-                ids.append(item_id)
-                if len(ids) >= left:
-                    break
+        ids = list(islice(filterfalse(seen.__contains__, rung.ids), left))
+        if len(set(ids)) < len(ids):  # something stands in it twice, which is rare
+            ids = list(islice(filterfalse(seen.__contains__, dict.fromkeys(rung.ids)), left))
+        seen.update(ids)
         yield _with(rung, ids)
         left -= len(ids) if rung.phrase != _PINNED else 0
         if left <= 0:
@@ -203,9 +200,10 @@ def _cut(plan: BlockPlan, kind: Kind, known: Known, gone: Collection[str], most:
 
 
 def _with(rung: Rung, ids: list[str]) -> Rung:
-    """A rung with other items, in less time than `_replace` takes."""
-    source, _, phrase, about, first_choice, because, suits, dated, as_of = rung
-    return Rung(source, ids, phrase, about, first_choice, because, suits, dated, as_of)
+    """A rung with other items, in less time than `replace` takes."""
+    return Rung(
+        rung.source, ids, rung.phrase, rung.about, rung.first_choice, rung.because, rung.suits, rung.dated, rung.as_of
+    )  # fmt: skip
 
 
 def _products(offer: Offer, page: _Page) -> Block:
@@ -215,17 +213,17 @@ def _products(offer: Offer, page: _Page) -> Block:
     first_choice = answered = False
     as_of: int | None = None
     chosen: list[tuple[str, Rung]] = []
-    crowd: Counter[tuple[str, str]] = Counter()
+    crowd: Counter[tuple[str, str]] | None = Counter() if plan.diversity else None
     for rung in rungs:
         before = len(chosen)
         for item_id in _ranked(rung, offer, page):
             row = catalogue[item_id]
-            if plan.diversity and not (has_room(plan.diversity, row, crowd) or rung.phrase == _PINNED):
-                continue
+            if plan.diversity and crowd is not None:
+                if rung.phrase != _PINNED and not has_room(plan.diversity, row, crowd):
+                    continue
+                crowd.update((("category", row.category or ""), ("brand", row.brand or "")))
             chosen.append((item_id, rung))
             shown.add(item_id)
-            if plan.diversity:
-                crowd.update((("category", row.category or ""), ("brand", row.brand or "")))
             if len(chosen) >= plan.count:
                 break
         if len(chosen) > before and not answered and rung.phrase != _PINNED:
@@ -234,14 +232,14 @@ def _products(offer: Offer, page: _Page) -> Block:
         if len(chosen) >= plan.count or (answered and not kind.mixes):
             break
     title = title_of(plan, mail.known.user, mail.locale, first_choice)
-    speaks = mail.eligibility.may_name
-    items = tuple(
-        _item(position, item_id, catalogue[item_id], reason_of(rung, item_id, catalogue, mail.locale, looked, speaks))
+    locale, speaks = mail.locale, mail.eligibility.may_name
+    items = [
+        _item(position, item_id, catalogue[item_id], reason_of(rung, item_id, catalogue, locale, looked, speaks))
         for position, (item_id, rung) in enumerate(chosen, start=1)
-    )
+    ]
     # What stands in for a cart is no cart: under it there is nothing to go back to.
     drawn_as = plan.template or ("list" if kind.template == "cart" and not first_choice else "")
-    return Block(plan.block, title, source, items, drawn_as, None if as_of is None else moment(as_of))
+    return Block(plan.block, title, source, tuple(items), drawn_as, None if as_of is None else moment(as_of))
 
 
 def _ranked(rung: Rung, offer: Offer, page: _Page) -> Iterable[str]:

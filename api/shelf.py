@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypeVar
 from api import resolve
 from api.answer import Block
 from api.features import OnlineFeatures
-from api.known import CatalogueRow, Known, Neighbour, ScopeFeatures, UserFeatures
+from api.known import CatalogueRow, Known, ScopeFeatures, UserFeatures
 from api.plans import Layout
 from api.snapshot import Snapshot
 
@@ -52,7 +52,7 @@ class Shelf:
         self._features, self._since = features, since
         self.scopes: dict[str, ScopeFeatures] = {}
         keeps = before is not None and since - before.near_since <= NEAR_FRESH and not before.is_full
-        self.neighbours: dict[str, list[Neighbour]] = before.neighbours if before is not None and keeps else {}
+        self.neighbours: dict[str, dict[str, float]] = before.neighbours if before is not None and keeps else {}
         self.near_since: float = before.near_since if before is not None and keeps else since
         self._rows: dict[str, CatalogueRow] = {}
         self._remembered = snapshot.catalogue

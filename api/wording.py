@@ -52,7 +52,8 @@ def reason_of(
     if rung.because is None:
         phrase, seed, about = rung.phrase, None, rung.about
     else:
-        phrase, seed, about = rung.because(item_id)
+        because = rung.because(item_id)
+        phrase, seed, about = because.phrase, because.seed, because.about
     if seed:
         looked.add(seed)
         row = catalogue.get(seed)
@@ -62,6 +63,12 @@ def reason_of(
         about = day_and_month(getattr(catalogue[item_id], rung.dated), locale)
     elif about:
         about = about.rpartition("/")[2]  # of the path of a category
+    return _worded(phrase, about, locale)
+
+
+@lru_cache(maxsize=4096)
+def _worded(phrase: str, about: str | None, locale: str) -> str:
+    """The same few reasons stand in very many mails."""
     words = phrases_of(locale)[phrase]
     return words.format(about) if about else words
 

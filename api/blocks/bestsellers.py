@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from api.blocks.ladder import Kind, Rung, popular_rungs, segment_rungs
 from api.known import Known
 
@@ -11,7 +13,7 @@ from api.known import Known
 def rungs(known: Known) -> Iterable[Rung]:
     """The liked categories' bestsellers, then the country's and the shop's."""
     for rung in segment_rungs(known, lambda scope: scope.bestsellers, "bestseller_in"):
-        yield rung._replace(first_choice=True)
+        yield replace(rung, first_choice=True)
     yield from popular_rungs(known, lambda scope: scope.bestsellers, "bestseller")
 
 

@@ -7,7 +7,10 @@ for all kinds and all rungs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Final, NamedTuple, TypeAlias
+
+from msgspec import Struct
 
 from api.answer import Source
 from api.known import CatalogueRow, Known, ScopeFeatures, UserFeatures
@@ -23,7 +26,7 @@ Suits: TypeAlias = Callable[[CatalogueRow, CatalogueRow | None, int], bool]
 """Whether an item is what a rung is about, by its row, that of the item it is because of, and since when it counts."""
 
 
-class Because(NamedTuple):
+class Because(Struct, frozen=True, gc=False):
     """Why an item is offered: a phrase of `api.words`, and what completes it: the title of an item, or a category."""
 
     phrase: str
@@ -31,7 +34,7 @@ class Because(NamedTuple):
     about: str | None = None
 
 
-class Rung(NamedTuple):
+class Rung(Struct, frozen=True, gc=False):
     """One step of a fallback ladder.
 
     Attributes:
@@ -124,21 +127,22 @@ def near(known: Known, weights: Mapping[str, float]) -> tuple[list[str], dict[st
         The neighbours, best first, and of each the item that gave most to it.
     """
     each = POOL // max(len(weights), 1)
-    first, *others = weights or [""]
-    scores = {
-        neighbour.item_id: weights[first] * neighbour.weight
-        for neighbour in known.neighbours.get(first, ())[:each]
-        if neighbour.weight > 0
-    }
-    best = dict.fromkeys(scores, first)
+    scores: dict[str, float] = {}
+    best: dict[str, str] = {}
     most: dict[str, float] = {}  # of those that several items gave to
-    for seed in others:
-        weight = weights[seed]
-        for neighbour in known.neighbours.get(seed, ())[:each]:
-            share = weight * neighbour.weight
+    for seed, weight in weights.items():
+        its = known.neighbours.get(seed)
+        if not its:
+            continue
+        if not scores:
+            scores = {item_id: weight * near for item_id, near in islice(its.items(), each) if near > 0}
+            best = dict.fromkeys(scores, seed)
+            continue
+        for item_id, near in islice(its.items(), each):
+            share = weight * near
             if share <= 0:
                 continue
-            if (item_id := neighbour.item_id) in scores:
+            if item_id in scores:
                 if share > most.setdefault(item_id, scores[item_id]):
                     most[item_id], best[item_id] = share, seed
                 scores[item_id] += share
@@ -146,4 +150,10 @@ def near(known: Known, weights: Mapping[str, float]) -> tuple[list[str], dict[st
                 scores[item_id], best[item_id] = share, seed
     for seed in weights:
         scores.pop(seed, None)
-    return [item_id for _, item_id in sorted([(-score, item_id) for item_id, score in scores.items()])], best
+    return _ranked(scores), best
+
+
+def _ranked(scores: Mapping[str, float]) -> list[str]:
+    """The keys, those with more first; equal ones, which are rare, in their own order."""
+    alike = len(set(scores.values())) < len(scores)
+    return sorted(sorted(scores) if alike else scores, key=scores.__getitem__, reverse=True)

@@ -15,7 +15,7 @@ from feast import FeatureStore
 from feast.data_source import PushMode
 
 from api.features import OnlineFeatures
-from api.known import CatalogueRow, Neighbour, ScopeFeatures, UserFeatures
+from api.known import CatalogueRow, ScopeFeatures, UserFeatures
 from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout
 from tests.contract.redis_server import RedisServer, write
 
@@ -140,8 +140,7 @@ class TestEqualToFeast:
             for key, found in told.items()
         }
         assert reading(server, lambda features: features.neighbours(keys)) == {
-            key: list(map(Neighbour, found["neighbours"] or (), found["neighbour_weights"] or ()))
-            for key, found in told.items()
+            key: list(map(found["neighbours"] or (), found["neighbour_weights"] or ())) for key, found in told.items()
         }
         assert told["whole"]["neighbours"] == ["p1", "é"]
 
@@ -169,7 +168,7 @@ class TestEqualToFeast:
         table = pd.DataFrame({"user_id": [key], **{name: [value] for name, value in profile.items()}, **times})
         store.push("user_profile_push", table, to=PushMode.ONLINE)
         assert reading(server, lambda features: features.scopes([key])) == {key: ScopeFeatures(["a", key], (), AT)}
-        assert reading(server, lambda features: features.neighbours([key])) == {key: [Neighbour(key, 0.5)]}
+        assert reading(server, lambda features: features.neighbours([key])) == {key: {key: 0.5}}
         assert reading(server, lambda features: features.user(key)) == UserFeatures(
             country="FR", first_name=key, profile_allowed=True
         )

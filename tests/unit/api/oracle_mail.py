@@ -268,9 +268,9 @@ class Oracle:
         """What each seed gives to each neighbour, in the order of the seeds."""
         found: dict[str, list[tuple[float, str]]] = {}
         for seed, weight in weights.items():
-            for neighbour in self.known.neighbours.get(seed, ()):
-                if neighbour.weight > 0 and neighbour.item_id not in weights:
-                    found.setdefault(neighbour.item_id, []).append((weight * neighbour.weight, seed))
+            for item_id, nearness in self.known.neighbours.get(seed, {}).items():
+                if nearness > 0 and item_id not in weights:
+                    found.setdefault(item_id, []).append((weight * nearness, seed))
         return found
 
     def best(self, weights: dict[str, float]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from api import bulk, feeds, problems
 from api.access import Keys
 from api.answer import Answer
-from api.known import CatalogueRow, Neighbour, ScopeFeatures, UserFeatures
+from api.known import CatalogueRow, ScopeFeatures, UserFeatures
 from api.layout import Layout, load_layouts
 from api.serve import BlockServer, routes
 from api.snapshot import Snapshot, refresh
@@ -45,7 +45,7 @@ class Store:
     def __init__(self) -> None:
         self.users = {"u1": SHOPPER}
         self.popular = {"all": EVERYWHERE}
-        self.near = {"p05": [Neighbour("p15", 0.9), Neighbour("p16", 0.5)]}
+        self.near = {"p05": {"p15": 0.9, "p16": 0.5}}
         self.rows = dict(CATALOGUE)
         self.views: dict[str, tuple[dict[str, Any], dict[str, int]]] = {}
         self.failing: dict[str, Exception | None] = {}
@@ -75,7 +75,7 @@ class Store:
         self.keys += [f"scopes {each}" for each in names]
         return await self._answer("scopes", {name: self.popular.get(name, ScopeFeatures()) for name in names})
 
-    async def neighbours(self, item_ids: Collection[str]) -> dict[str, list[Neighbour]]:
+    async def neighbours(self, item_ids: Collection[str]) -> dict[str, dict[str, float]]:
         self.keys += [f"neighbours {each}" for each in item_ids]
         return await self._answer("neighbours", {item_id: self.near.get(item_id, []) for item_id in item_ids})
 

@@ -11,7 +11,7 @@ from api.blocks.new_arrivals import is_new
 from api.blocks.price_drop import is_cheaper
 from api.blocks.recommended import seeds
 from api.blocks.similar import alike
-from api.known import CatalogueRow, Known, Neighbour, ScopeFeatures, UserFeatures
+from api.known import CatalogueRow, Known, ScopeFeatures, UserFeatures
 
 SHOPPER = UserFeatures(
     recent_items=["seen1", "seen2"], cart_items=["cart1", "cart2"], purchased_items=["had1"], wishlist_items=["wish1"],
@@ -25,7 +25,7 @@ KNOWN = Known(
         "category:A/B": ScopeFeatures(["hotAB", "hotAB2"], ["bestAB"]),
         "category:C": ScopeFeatures(["hotC"], ["bestC"]),
     },
-    {"seen1": [Neighbour("near", 0.5), Neighbour("cart2", 0.9)], "had1": [Neighbour("with", 0.5)]},
+    {"seen1": {"near": 0.5, "cart2": 0.9}, "had1": {"with": 0.5}},
     ("first", "second"),
     {
         moment: {"all": [f"{word}1", f"{word}2"], "category:C": [f"{word}C"]}
@@ -148,7 +148,7 @@ def test_a_country_counts_however_it_is_written_and_only_if_it_is_known() -> Non
 class TestRecommended:
     """Neighbours of what the user did, the closest to the weightiest first."""
 
-    def first_rung(self, user: UserFeatures, **neighbours: list[Neighbour]) -> Rung:
+    def first_rung(self, user: UserFeatures, **neighbours: dict[str, float]) -> Rung:
         first, *_ = KINDS["recommended"].rungs(Known(user, {}, neighbours, ()))
         return first
 
@@ -167,33 +167,33 @@ class TestRecommended:
     def test_two_seeds_that_agree_outweigh_one(self) -> None:
         user = UserFeatures(recent_items=["a", "b"])
         found = self.first_rung(
-            user, a=[Neighbour("alone", 0.6), Neighbour("both", 0.4)], b=[Neighbour("both", 0.4)]
+            user, a={"alone": 0.6, "both": 0.4}, b={"both": 0.4}
         )  # fmt: skip
         assert found.ids == ["both", "alone"]
 
     def test_the_reason_is_the_seed_that_gave_most(self) -> None:
         user = UserFeatures(recent_items=["a", "b"])
-        found = self.first_rung(user, a=[Neighbour("x", 0.2)], b=[Neighbour("x", 0.9)])
+        found = self.first_rung(user, a={"x": 0.2}, b={"x": 0.9})
         assert (found.ids, self.why(found)) == (["x"], Because("because_viewed", "b"))
 
     def test_what_goes_with_a_purchase_says_so(self) -> None:
-        found = self.first_rung(UserFeatures(purchased_items=["p"]), p=[Neighbour("x", 0.5)])
+        found = self.first_rung(UserFeatures(purchased_items=["p"]), p={"x": 0.5})
         assert (found.ids, self.why(found)) == (["x"], Because("goes_with", "p"))
 
     def test_what_lies_in_the_cart_and_was_not_viewed_is_not_said_to_have_been(self) -> None:
         for viewed, phrase in ((["c"], "because_viewed"), ([], "goes_with")):
             user = UserFeatures(cart_items=["c"], recent_items=viewed)
-            assert self.why(self.first_rung(user, c=[Neighbour("x", 0.5)])) == Because(phrase, "c")
+            assert self.why(self.first_rung(user, c={"x": 0.5})) == Because(phrase, "c")
 
     def test_a_seed_is_not_recommended(self) -> None:
         user = UserFeatures(recent_items=["a"], cart_items=["b"])
-        assert self.first_rung(user, a=[Neighbour("b", 1.0)], b=[Neighbour("a", 1.0)]).ids == []
+        assert self.first_rung(user, a={"b": 1.0}, b={"a": 1.0}).ids == []
 
     def test_equals_stand_in_the_order_of_their_ids(self) -> None:
-        neighbours = [Neighbour("z", 0.5), Neighbour("m", 0.5), Neighbour("a", 0.5)]
+        neighbours = {"z": 0.5, "m": 0.5, "a": 0.5}
         assert self.first_rung(UserFeatures(recent_items=["s"]), s=neighbours).ids == ["a", "m", "z"]
 
     @pytest.mark.parametrize("weight", [0.0, -0.5])
     def test_a_neighbour_that_weighs_nothing_spoils_nothing(self, weight: float) -> None:
-        found = self.first_rung(UserFeatures(recent_items=["s"]), s=[Neighbour("good", 0.5), Neighbour("odd", weight)])
+        found = self.first_rung(UserFeatures(recent_items=["s"]), s={"good": 0.5, "odd": weight})
         assert found.ids == ["good"]

@@ -20,7 +20,7 @@ from api import resolve
 from api.answer import Answer, Block
 from api.blocks import KINDS
 from api.eligibility import Eligibility
-from api.known import CatalogueRow, Known, Neighbour, ScopeFeatures, UserFeatures
+from api.known import CatalogueRow, Known, ScopeFeatures, UserFeatures
 from api.plans import BlockPlan, Boost, Filters, Hidden, Layout, OnlyFor, Rules
 from api.render import render_html
 from tests.unit.api.mail_cases import WHOLE, Case, cases
@@ -192,7 +192,7 @@ def deaf_to_the_rules(**rules: Any) -> Mutation:
 
 def rungs_with(**changes: Any) -> Mutation:
     return lambda: mock.patch.object(
-        resolve, "_ladder", lambda *given: (rung._replace(**changes) for rung in ladder(*given))
+        resolve, "_ladder", lambda *given: (replace(rung, **changes) for rung in ladder(*given))
     )
 
 
@@ -411,7 +411,7 @@ def answer_of(*blocks: Block) -> Answer:
 def test_a_reason_names_the_title_of_the_item_that_led_there() -> None:
     rows = {"seen": replace(WHOLE, title="A kettle", in_stock=False), "near": WHOLE}
     user = UserFeatures(recent_items=["seen"])
-    known = Known(user, {}, {"seen": [Neighbour("near", 0.5)]})
+    known = Known(user, {}, {"seen": {"near": 0.5}})
     layout = Layout("mail", (BlockPlan("recommended", "ours"),))
     (block,) = resolve.fill(resolve.prepare(layout, known), rows)
     assert [(item.item_id, item.reason) for item in block.items] == [("near", "because you viewed A kettle")]
@@ -429,7 +429,7 @@ def test_a_boost_moves_an_item_to_where_its_page_says(by: float, order: list[str
 
 def test_what_is_hidden_is_not_named_in_a_reason() -> None:
     rows = {"seen": replace(WHOLE, title="A whip", category="Adult/Whips"), "near": WHOLE}
-    known = Known(UserFeatures(recent_items=["seen"]), {}, {"seen": [Neighbour("near", 0.5)]})
+    known = Known(UserFeatures(recent_items=["seen"]), {}, {"seen": {"near": 0.5}})
     for rules, reason in (
         (Rules(), "because you viewed A whip"),
         (Rules(Hidden(items=("seen",))), "picked for you"),
@@ -466,7 +466,7 @@ def test_a_title_calls_a_country_by_its_name(country: str | None, locale: str, t
 def test_a_reason_does_without_a_title_that_is_not_known(untitled: CatalogueRow | None) -> None:
     rows = {"near": WHOLE} | ({"seen": untitled} if untitled else {})
     user = UserFeatures(recent_items=["seen"])
-    known = Known(user, {}, {"seen": [Neighbour("near", 0.5)]})
+    known = Known(user, {}, {"seen": {"near": 0.5}})
     layout = Layout("mail", (BlockPlan("recommended", "ours"),))
     (block,) = resolve.fill(resolve.prepare(layout, known), rows)
     assert [(item.item_id, item.reason) for item in block.items] == [("near", "picked for you")]
