@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from itertools import chain
 from typing import Final
 
 from redis.asyncio.connection import async_timeout as timeout  # of asyncio, or its backport
@@ -64,14 +65,18 @@ class Batch:
             chunk = user_ids[start : start + READ_AT_ONCE]
             self._shelf = self._server.shelves.current()
             filled = await self._read(chunk)
-            settling, answers, fresh = self._server.settling, dict(self._found), []
+            settling, answers = self._server.settling, dict(self._found)
+            fresh: list[Answer] = []
+            without: list[Answer] = []
             for count, user_id in enumerate(dict.fromkeys(chunk), start=1):
                 if user_id in filled:
                     fresh.append(self._answer(user_id, filled[user_id]))
                 elif user_id not in answers:
-                    answers[user_id] = settling.without_store(self._answer(user_id, None))
+                    without.append(self._answer(user_id, None))
+                    answers[user_id] = settling.without_store(without[-1])
                 if count % MADE_AT_ONCE == 0:
                     await asyncio.sleep(0)
+            self._server.count(chain(fresh, without))
             settling.count_found(len(self._found))
             settled = await settling.settle(fresh, CHUNK_SECONDS, self._instead)
             await self._server.note(settled.made, self._send_id)
@@ -83,9 +88,9 @@ class Batch:
         """The answer to a user; from the snapshot where nothing could be read of them."""
         if filled is None:
             blocks = self._server.plain(self._layout, self._excluded)
-            return self._server.made(self._layout, user_id, self._send_id, self._layout.locale, NOBODY, blocks)
+            return self._server.stamped(self._layout, user_id, self._send_id, self._layout.locale, NOBODY, blocks)
         mail, blocks = filled
-        return self._server.made(self._layout, user_id, self._send_id, mail.locale, mail.known.user, blocks)
+        return self._server.stamped(self._layout, user_id, self._send_id, mail.locale, mail.known.user, blocks)
 
     async def _read(self, chunk: Sequence[str]) -> dict[str, Filled]:
         """The mails of some users; nobody's if the store does not answer for too long.

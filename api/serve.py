@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
@@ -196,9 +197,23 @@ class BlockServer:
         """The answer that blocks are, stamped and counted."""
         for block in blocks:
             _counter(block.block, block.source).inc()
+        return self.stamped(layout, user_id, send_id, locale, user, blocks)
+
+    def stamped(
+        self, layout: Layout, user_id: str, send_id: str | None, locale: str, user: UserFeatures,
+        blocks: tuple[Block, ...],
+    ) -> Answer:  # fmt: skip
+        """Likewise, not counted: for who makes many, and has them counted together by `count`."""
         generated = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         known_as_of = None if user.as_of is None else moment(user.as_of)
         return Answer(layout.name, user_id, send_id, generated, known_as_of, blocks, locale, user.stale)
+
+    @staticmethod
+    def count(answers: Iterable[Answer]) -> None:
+        """Count what some answers hold."""
+        found = collections.Counter((block.block, block.source) for answer in answers for block in answer.blocks)
+        for (kind, source), number in found.items():
+            _counter(kind, source).inc(number)
 
     async def _personal(
         self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str], give_up_at: float

@@ -21,7 +21,7 @@ from api.bulk import LINES_AT_ONCE, MOST_BATCHES, MOST_BYTES, MOST_USERS
 from api.known import Known, ScopeFeatures, UserFeatures
 from api.personalizations import MOST_RECIPIENTS
 from api.plans import BlockPlan, FrequencyCap, Layout
-from tests.unit.api.shop import CATALOGUE, ITEMS, LAYOUTS, SHOPPER, Shop, items, sources
+from tests.unit.api.shop import CATALOGUE, ITEMS, LAYOUTS, SHOPPER, Shop, counted, items, sources
 
 BATCH = "/v1/blocks/weekly/batch"
 SENDGRID = "/v1/blocks/weekly/sendgrid"
@@ -61,6 +61,17 @@ class TestLines:
         alone = shop.get("/v1/blocks/weekly", user_id="u1", format=format_).text
         whose = {"layout": "weekly", "user_id": "u1", "send_id": None}
         assert shop.lines(["u1"], format=format_) == [{**whose, format_: alone}]
+
+    def test_blocks_are_counted_by_kind_and_source(self, shop: Shop) -> None:
+        labels = {"block": "recently_viewed", "source": "personal"}
+        before = counted("inlay_blocks_total", **labels)
+        shop.lines(["u1", "nobody", "u1"])
+        assert counted("inlay_blocks_total", **labels) == before + 1
+        shop.store.failing["user"] = redis.ConnectionError("refused")
+        labels["source"] = "static"
+        before = counted("inlay_blocks_total", **labels)
+        shop.lines(["u1", "u2"])
+        assert counted("inlay_blocks_total", **labels) == before + 2
 
     def test_what_the_caller_leaves_out(self, shop: Shop) -> None:
         shown = {item_id for row in items(shop.lines(["u1"], exclude=["p05", "p15"])[0]) for item_id in row}
