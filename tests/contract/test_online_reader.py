@@ -140,7 +140,8 @@ class TestEqualToFeast:
             for key, found in told.items()
         }
         assert reading(server, lambda features: features.neighbours(keys)) == {
-            key: list(map(found["neighbours"] or (), found["neighbour_weights"] or ())) for key, found in told.items()
+            key: dict(zip(found["neighbours"] or (), found["neighbour_weights"] or (), strict=True))
+            for key, found in told.items()
         }
         assert told["whole"]["neighbours"] == ["p1", "é"]
 
@@ -186,7 +187,7 @@ class TestMissing:
 
     def test_items_and_scopes_never_seen(self, server: RedisServer) -> None:
         assert reading(server, lambda features: features.catalogue(["a", "b"])) == dict.fromkeys("ab", CatalogueRow())
-        assert reading(server, lambda features: features.neighbours(["a"])) == {"a": []}
+        assert reading(server, lambda features: features.neighbours(["a"])) == {"a": {}}
         assert reading(server, lambda features: features.scopes(["a"])) == {"a": ScopeFeatures()}
 
     def test_nothing_is_asked_for_nothing(self) -> None:
