@@ -65,6 +65,7 @@ def measure() -> list[Figure]:
                 Figure(f"mails, Redis {name}, the slowest", max(load.seconds) * 1000, "ms"),
                 Figure(f"mails personal again, Redis {name}", healed, "s"),
             ]
+        figures.append(Figure("connections of a process to Redis, the most", proxy.most, "of three pools of 32"))
     return figures
 
 

@@ -21,6 +21,7 @@ class SlowProxy:
         cut: how many bytes of an answer come through before the connection is closed; None: all of them.
         instead: what is answered instead of what the server says; None: what it says.
         resets: whether a connection is reset in the place of an answer.
+        most: how many connections there were at any time.
     """
 
     def __init__(self, port: int) -> None:
@@ -31,6 +32,7 @@ class SlowProxy:
         self.url = ""
         self._port = port
         self._ends: set[asyncio.StreamWriter] = set()
+        self.most = 0
 
     @property
     def open(self) -> int:
@@ -46,6 +48,7 @@ class SlowProxy:
             await self._close(answers)
             return
         self._ends.add(asks)
+        self.most = max(self.most, self.open)
         passing = [asyncio.create_task(self._ask(asked, asks)), asyncio.create_task(self._answer(said, answers))]
         await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
         for each in passing:
