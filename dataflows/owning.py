@@ -42,7 +42,7 @@ def clock() -> int:
 def settle_memory() -> None:
     """Leave what the libraries hold out of garbage collection, and collect rarely.
 
-    A full collection of what Feast and Great Expectations hold takes 100 ms; with Python's defaults it comes every few
+    A full collection of what Great Expectations holds takes 100 ms; with Python's defaults it comes every few
     thousand events and takes a third of the flow's time. Events and rows form no cycles.
     """
     gc.collect()
