@@ -31,17 +31,11 @@ def test_there_are_many() -> None:
 
 
 @pytest.mark.parametrize("module", COMMANDS)
-def test_a_command_tells_how_it_is_used(
+def test_a_command_tells_how_it_is_used_and_refuses_what_it_does_not_know(
     module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = said(module, "--help", monkeypatch=monkeypatch, capsys=capsys)
     assert told.startswith(f"0: usage: python -m {module} ")
     assert len(told.splitlines()) >= 3, "it says what it does"
-
-
-@pytest.mark.parametrize("module", COMMANDS)
-def test_a_command_refuses_what_it_does_not_know(
-    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    told = said(module, "--nonsense", monkeypatch=monkeypatch, capsys=capsys)
-    assert told.startswith(f"2: usage: python -m {module} ")
+    refused = said(module, "--nonsense", monkeypatch=monkeypatch, capsys=capsys)
+    assert refused.startswith(f"2: usage: python -m {module} ")
