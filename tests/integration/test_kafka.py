@@ -78,19 +78,9 @@ def test_the_features_are_those_of_redis_streams_though_flows_and_broker_were_ki
 
         items = sorted({event["item_id"] for event in events if "item_id" in event})
         users = sorted({event["user_id"] for event in events})
-        catalogue = [described(item) for item in items]
-        for each in (calm, stand):
-            each.publish(0, catalogue)
-        for each in (calm, stand):
-            each.wait_until_drained()
-        _, (expected, found) = at_rest(
-            [calm, stand], lambda: [everything(each, users, items) for each in (calm, stand)]
-        )
-        wrong = differences(expected, found)
-        assert not wrong, report(wrong)
+        found = assert_alike(calm, stand, users, items, "cat")
         assert any(row["views_30d"] for row in found.values() if "views_30d" in row)
         for flow in FLOWS:
-            assert stand.outcomes(flow)["applied"] == calm.outcomes(flow)["applied"], flow
             stand.stop(flow)
             assert seen_by_kafka(kafka, f"inlay-{flow}", "whole") == {
                 part: offset + 1 for part, offset in stand.offsets(flow).items() if offset >= 0
@@ -101,18 +91,7 @@ def test_the_features_are_those_of_redis_streams_though_flows_and_broker_were_ki
             stand.start(flow, wait=False)
             stand.wait_until_owner(flow)
         stand.wait_until_drained()
-        again = [described(item, "again") for item in items]
-        for each in (calm, stand):
-            each.publish(0, again)
-        for each in (calm, stand):
-            each.wait_until_drained()
-        _, (expected, found) = at_rest(
-            [calm, stand], lambda: [everything(each, users, items) for each in (calm, stand)]
-        )
-        wrong = differences(expected, found)
-        assert not wrong, report(wrong)
-        for flow in FLOWS:
-            assert stand.outcomes(flow)["applied"] == calm.outcomes(flow)["applied"], flow
+        assert_alike(calm, stand, users, items, "again")
 
 
 def test_a_topic_that_was_made_anew_is_refused_until_told_and_then_every_event_counts(kafka: KafkaServer) -> None:
@@ -139,6 +118,21 @@ def test_a_topic_that_was_made_anew_is_refused_until_told_and_then_every_event_c
         assert f"people    0  offset {24:>20}  lag {0:>8}" in shown.stdout
 
 
+def assert_alike(calm: Stand, stand: Stand, users: list[str], items: list[str], mark: str) -> dict[str, dict[str, Any]]:
+    """Both have the same features and counted the same, once every item's row was written once more; what they have."""
+    catalogue = [described(item, mark) for item in items]
+    for each in (calm, stand):
+        each.publish(0, catalogue)
+    for each in (calm, stand):
+        each.wait_until_drained()
+    _, (expected, found) = at_rest([calm, stand], lambda: [everything(each, users, items) for each in (calm, stand)])
+    wrong = differences(expected, found)
+    assert not wrong, report(wrong)
+    for flow in FLOWS:
+        assert stand.outcomes(flow)["applied"] == calm.outcomes(flow)["applied"], flow
+    return found
+
+
 def part_of_the_sample(folder: Path) -> list[dict[str, Any]]:
     """The first events of the sample, as if the last of them were now."""
     rows = pyarrow.parquet.read_table(SAMPLE / EVENTS).sort_by("event_time").slice(0, ROWS)
@@ -153,7 +147,7 @@ def speed_of(events: list[dict[str, Any]], seconds: float) -> float:
     return float(max(1, (events[-1]["occurred_at"] - events[0]["occurred_at"]) / 1e6 / seconds))
 
 
-def described(item: str, mark: str = "cat") -> bytes:
+def described(item: str, mark: str) -> bytes:
     """What makes the row of an item be written once more."""
     return msgspec.json.encode(
         {"event_id": f"{mark}-{item}", "type": "item", "occurred_at": time.time(), "item_id": item, "title": item}
