@@ -71,7 +71,7 @@ from dataflows.connectors import Publisher, open_publisher
 from dataflows.connectors.letters import connect_keeper, open_letters
 from dataflows.connectors.quarantine import Quarantine
 from dataflows.enrichments.device import device_of
-from dataflows.settings import SettingError
+from dataflows.settings import SettingError, split_query
 
 DAY_SECONDS = 86_400
 YOUNG = 10_000
@@ -101,6 +101,9 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         settings.dead_letters_bytes,
     )
     keeper = connect_keeper(letters_address)
+    stream_address, _ = split_query(settings.stream_url)
+    is_elsewhere = stream_address.startswith("redis") and stream_address != letters_address
+    stream_keeper = connect_keeper(stream_address) if is_elsewhere else keeper
     forgetting = Forgetting(keeper)
     publisher = _publisher(settings, forgetting)
     telling = Telling(publisher, ready=forgetting.look_lately)
@@ -110,7 +113,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         forgetting.add(place, forget)
     if isinstance(publisher, Spooled):
         forgetting.add("spool", publisher.forget)
-    eraser = open_eraser(settings, keeper, publisher, forgetting, letters, decisions)
+    eraser = open_eraser(settings, keeper, stream_keeper, publisher, forgetting, letters, decisions)
     ring, audit = KeyRing(keeper), Audit(keeper, settings.audit_keep)
     rates = Rates(keeper, settings.rate_key, settings.rate_network)
     signing = SigningKeys(keeper, settings.token_seconds)
@@ -165,6 +168,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         await publisher.close()
         await forgetting.close()
         await keeper.aclose()
+        await stream_keeper.aclose()
 
     app = FastAPI(
         title="Inlay", description=DESCRIPTION, version="0.1.0", lifespan=lifespan,

@@ -30,6 +30,7 @@ KAFKA: str = (
 def open_eraser(
     settings: ApiSettings,
     client: redis.asyncio.Redis,
+    stream: redis.asyncio.Redis,
     publisher: Publisher,
     forgetting: Forgetting,
     letters: DeadLetters,
@@ -40,6 +41,7 @@ def open_eraser(
     Args:
         settings: of the API.
         client: the Redis of the online store, where dead letters are too.
+        stream: the Redis of the stream, if it is in one.
         publisher: the stream.
         forgetting: what lets every process drop what it holds itself.
         letters: the dead letters.
@@ -49,7 +51,7 @@ def open_eraser(
     records = None
     if settings.stream_url.startswith("redis"):
         name = split_query(settings.stream_url)[1].get("stream", "events")
-        records = Records("stream", client, name, partitions, passed_by_all(client))
+        records = Records("stream", stream, name, partitions, passed_by_all(client))
     derived = split_query(settings.derived_url)[1]
     places: list[Place] = [
         Keyed("features", client, USER.key, erased_by_flow=True),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,8 +28,8 @@ from tests.given import FACTS
 
 
 class _Flows:
-    def __init__(self, url: str) -> None:
-        self.settings = flow_settings({"INLAY_REDIS_URL": url})
+    def __init__(self, url: str, settings: Mapping[str, str]) -> None:
+        self.settings = flow_settings({"INLAY_REDIS_URL": url, **settings})
         self.client = connect(url)
         self.stream = open_stream(self.settings.stream_url)
         self.partitions = tuple(range(self.stream.partitions))
@@ -76,9 +76,9 @@ def clock() -> int:
 
 
 @contextmanager
-def flows(server: RedisServer) -> Iterator[None]:
+def flows(server: RedisServer, **settings: str) -> Iterator[None]:
     """The flows, until the end of the `with`."""
-    running, stop = _Flows(server.url), threading.Event()
+    running, stop = _Flows(server.url, settings), threading.Event()
     failures: list[BaseException] = []
 
     def work() -> None:

@@ -141,6 +141,33 @@ def test_who_is_erased_is_nowhere(server: RedisServer, tmp_path: Path) -> None:
     run(server, story, INLAY_LAKE_URL=str(tmp_path / "lake"))
 
 
+def test_a_stream_in_a_redis_of_its_own_is_looked_through_too(server: RedisServer, own_server: RedisServer) -> None:
+    settings = {"INLAY_STREAM_URL": f"{own_server.url}?stream=events&partitions=4"}
+
+    async def story() -> None:
+        async with service(server, **settings) as api:
+            await post(
+                api,
+                event(1, "view", anonymous_id=DEVICE, item_id="p1"),
+                event(2, "identify", user_id=ANNA, anonymous_id=DEVICE),
+                event(3, "view", user_id=BORIS, item_id="p4"),
+            )
+
+            async def is_whole() -> bool:
+                return (await known(api, ANNA)).get("user_items", {}).get("recent_items") == ["p1"]
+
+            await until(is_whole)
+            assert holding(own_server, ANNA, DEVICE)
+            report = (await api.call("DELETE", f"/v1/users/{ANNA}")).json()
+            assert (report["state"], report["ids"], report["left"]["stream"]) == ("done", 2, 0), report
+            assert report["erased"]["stream"] >= 2
+            assert holding(server, ANNA, DEVICE) | holding(own_server, ANNA, DEVICE) == set()
+            assert holding(own_server, BORIS)
+
+    with flows(server, **settings):
+        asyncio.run(asyncio.wait_for(story(), 120))
+
+
 def test_a_no_outlives_an_erasure_and_is_all_that_is_shown(server: RedisServer) -> None:
     async def story(api: Service) -> None:
         await post(
