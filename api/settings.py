@@ -13,7 +13,7 @@ from api.networks import Network, read_networks
 from api.platforms import secrets_by_platform
 from api.rates import read_rate
 from api.seals import read_link_keys
-from dataflows.settings import SettingError, read_settings
+from dataflows.settings import SettingError, read_settings, split_query
 
 
 class ApiSettings(Struct, frozen=True):
@@ -77,6 +77,10 @@ def api_settings(environ: Mapping[str, str]) -> ApiSettings:
     values = read_settings(environ)
     if values["demo"] and not values["api_keys"]:
         raise SettingError("INLAY_DEMO needs a key in INLAY_API_KEYS, which its page uses")
+    home, _ = split_query(values["redis_url"])
+    for name in ("dead_letters_url", "derived_url"):  # or who is erased would be looked for where nobody is
+        if split_query(values[name])[0] != home:
+            raise SettingError(f"INLAY_{name.upper()} must be in the Redis of INLAY_REDIS_URL, as for the flows")
     for name, read in _READ.items():
         try:
             values[name] = read(values[name])

@@ -105,6 +105,8 @@ def test_a_key_of_any_letters_is_recognised_as_it_is_sent() -> None:
     ("name", "value", "say"),
     [
         ("INLAY_DEMO", "1", "needs a key"),
+        ("INLAY_DEAD_LETTERS_URL", "redis://elsewhere:6379/0?stream=d", "must be in the Redis of INLAY_REDIS_URL"),
+        ("INLAY_DERIVED_URL", "redis://127.0.0.1:6379/1?stream=d", "must be in the Redis of INLAY_REDIS_URL"),
         ("INLAY_TRUSTED_PROXIES", "10.0.0.1/8", "is no network"),
         ("INLAY_TRUSTED_PROXIES", "*", "is no network"),
         ("INLAY_RATE_KEY", "often", "is no rate"),
