@@ -88,11 +88,14 @@ def pick(answer: Answer, block: str, slot: str) -> Item | None:
     return items[int(slot) - 1] if 1 <= int(slot) <= len(items) else None
 
 
-def snippet(slots: Sequence[Slot], width: int, height: int) -> str:
-    """HTML to paste into a mail: a picture in its link for every slot, two in a row."""
+def snippet(slots: Sequence[Slot], width: int, height: int, alt: str) -> str:
+    """HTML to paste into a mail: a picture in its link for every slot, two in a row.
+
+    `alt` stands where pictures are not drawn, and is read aloud; what they show is decided when they are opened.
+    """
     cells = [
         f'<td width="{width}" style="padding:0 0 16px"><a href="{escape(slot.click_url)}">'
-        f'<img src="{escape(slot.open_url)}" width="{width}" height="{height}" border="0" alt=""'
+        f'<img src="{escape(slot.open_url)}" width="{width}" height="{height}" border="0" alt="{escape(alt)}"'
         f' style="display:block;width:{width}px;max-width:100%;height:auto;border:0"></a></td>'
         for slot in slots
     ]

@@ -21,6 +21,7 @@ from api.picture import HEIGHT, WIDTH, blank
 from api.problems import Problem
 from api.seals import Pass, Seals
 from api.serve import BlockServer, Format
+from api.words import BUTTONS, of_language
 
 MOST_TOKENS: Final = 10_000
 TOKENS_AT_ONCE: Final = 100
@@ -120,7 +121,7 @@ def link_routes(server: BlockServer, seals: Seals, base: str, days: int) -> APIR
         token = seals.seal(Pass(layout, user_id, send_id or "", day))
         slots = slots_of(chosen, base, token)
         if format is not Format.json:
-            text = snippet(slots, WIDTH, HEIGHT)
+            text = snippet(slots, WIDTH, HEIGHT, of_language(BUTTONS, chosen.locale).view)
             return Response(text, headers={"Cache-Control": "no-store"}, media_type="text/html")
         content: dict[str, Any] = {
             "layout": layout, "user_id": user_id, "send_id": send_id, "token": token, "good_until": _date(day),

@@ -147,6 +147,7 @@ def test_the_slots_of_a_layout_and_what_is_pasted() -> None:
     ]
     assert slots[2].open_url == "https://mail.shop.example/v1/open/k1.abc/trending-2/1.png"
     assert slots[2].click_url == "https://mail.shop.example/v1/click/k1.abc/trending-2/1"
-    html = snippet(slots, 265, 390)
+    html = snippet(slots, 265, 390, 'View "it"')
     assert html.count("<a href=") == html.count("<img src=") == 4
     assert html.count("<tr>") == 2
+    assert html.count(' alt="View &#34;it&#34;"') == 4

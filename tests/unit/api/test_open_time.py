@@ -218,7 +218,7 @@ class TestLinks:
 
     def test_as_html_to_paste(self, box: Mailbox) -> None:
         html = box.get("/v1/open-links/weekly", user_id="u1", format="html").text
-        assert html.count("<img ") == sum(plan.count for plan in LINKED["weekly"].blocks)
+        assert html.count("<img ") == html.count('alt="View"') == sum(plan.count for plan in LINKED["weekly"].blocks)
 
     def test_for_many(self, box: Mailbox) -> None:
         body = {"user_ids": ["u1", "é"]}
