@@ -34,6 +34,7 @@ from api.settle import Settling
 from api.shelf import Shelves
 from api.snapshot import Snapshot
 from api.telling import Telling
+from api.together import Together
 from api.wording import moment
 from dataflows.events import to_rfc3339
 
@@ -125,6 +126,7 @@ class BlockServer:
         self.features, self.snapshot, self.deadline, self.served = features, snapshot, deadline, served
         self._now = now
         self._plain: dict[str, _Kept] = {}
+        self._together: Together[Answer] = Together()
         self.breaker = Breaker(monotonic)
         self.settling = Settling(decisions, telling, layouts, self.seconds)
         self.shelves = Shelves(features, snapshot, monotonic)
@@ -133,7 +135,21 @@ class BlockServer:
     async def answer(
         self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str], *, plain: bool = False
     ) -> Answer:
-        """The blocks of one mail; never fails for want of the online store. If it is to be plain, nothing is read."""
+        """The blocks of one mail; never fails for want of the online store. If it is to be plain, nothing is read.
+
+        All parts of a mail that are asked for at once are given one answer, whether it can be kept or not.
+        """
+        if plain or not send_id:
+            return await self._answer(layout, user_id, send_id, excluded, plain=plain)
+        what = user_id, send_id, layout.name
+        answer, shared = await self._together.once(what, lambda: self._answer(layout, user_id, send_id, excluded))
+        if shared:
+            self.settling.count_found(1)
+        return answer
+
+    async def _answer(
+        self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str], *, plain: bool = False
+    ) -> Answer:
         decided = None if plain else await self._decided(layout, user_id, send_id or None, excluded)
         if decided is not None:
             return decided

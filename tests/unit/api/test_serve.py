@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from api.answer import Answer
 from api.breaker import FAILURES, PAUSE
 from api.decisions import is_personal
 from api.known import CatalogueRow, ScopeFeatures, UserFeatures
@@ -422,6 +423,47 @@ class TestDecisions:
         shop.store.blind = True
         assert items(shop.mail(send_id="s1"))[0] == ["p05", "p06", "p07", "p08"]
         assert len(shop.told) == told
+
+    @pytest.mark.parametrize("failing", [{}, {"keep": redis.ConnectionError()}, {"user": redis.ConnectionError()}])
+    def test_parts_that_are_asked_for_at_once_agree_whether_it_can_be_kept_or_not(
+        self, shop: Shop, failing: dict[str, Exception | None]
+    ) -> None:
+        """As the pictures of a mail are: half of them must not be of another decision."""
+        shop.store.failing, shop.store.asked = failing, []
+
+        async def at_once() -> list[Answer]:
+            asking = (shop.server.answer(LAYOUTS["weekly"], "u1", "s1", ()) for _ in range(8))
+            others = (shop.server.answer(LAYOUTS["weekly"], *whose, ()) for whose in (("u1", "s2"), ("u2", "s1")))
+            return list(await asyncio.gather(*asking, *others))
+
+        *answers, other, another = asyncio.run(at_once())
+        assert answers == [answers[0]] * 8
+        assert len({(each.user_id, each.send_id) for each in (answers[0], other, another)}) == 3
+        assert shop.store.asked.count("user") <= 3
+        assert len({event.event_id for event in shop.told}) == len(shop.told)
+
+    def test_who_hangs_up_takes_nothing_from_the_others(self, shop: Shop) -> None:
+        async def one_hangs_up() -> list[Answer]:
+            asking = [asyncio.create_task(shop.server.answer(LAYOUTS["weekly"], "u1", "s1", ())) for _ in range(3)]
+            await asyncio.sleep(0)
+            asking[0].cancel()
+            return list(await asyncio.gather(*asking[1:]))
+
+        one, other = asyncio.run(one_hangs_up())
+        assert one == other
+        assert is_personal(one)
+
+    def test_what_was_not_kept_in_time_is_kept_behind_the_answer(self, shop: Shop) -> None:
+        shop.store.failing = {"keep": redis.ConnectionError()}
+
+        async def asked() -> Answer:
+            answer = await shop.server.answer(LAYOUTS["weekly"], "u1", "s1", ())
+            shop.store.failing = {}
+            for _ in range(9):  # turns of the loop
+                await asyncio.sleep(0)
+            return answer
+
+        assert {("u1", "s1", "weekly"): asyncio.run(asked())} == shop.store.kept
 
     @pytest.mark.parametrize("failure", [redis.ConnectionError("refused"), None], ids=["gone", "hangs"])
     def test_a_mail_that_cannot_be_kept_is_served_personal_all_the_same(self, failure: Exception | None) -> None:
