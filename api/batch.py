@@ -22,10 +22,12 @@ from api.answer import Answer
 from api.breaker import PAUSE
 from api.plans import Layout
 from api.serve import NOBODY, BlockServer, may_see
-from api.shelf import MADE_AT_ONCE, Filled
+from api.shelf import Filled
 
 READ_AT_ONCE: Final = 128
 """Users whose features are read in one go."""
+STAMPED_AT_ONCE: Final = 64
+"""Mails stamped before other requests have their turn."""
 CHUNK_SECONDS: Final = 1.0
 """What all readings of a chunk may take."""
 PATIENCE: Final = 5.0
@@ -74,7 +76,7 @@ class Batch:
                 elif user_id not in answers:
                     without.append(self._answer(user_id, None))
                     answers[user_id] = settling.without_store(without[-1])
-                if count % MADE_AT_ONCE == 0:
+                if count % STAMPED_AT_ONCE == 0:
                     await asyncio.sleep(0)
             self._server.count(chain(fresh, without))
             settling.count_found(len(self._found))

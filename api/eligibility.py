@@ -29,8 +29,10 @@ class Eligibility:
         hidden = rules.hidden
         self._hidden_categories, self._hidden_brands = hidden.categories, frozenset(hidden.brands)
         self._hidden_items = hidden.items
-        country = (user.country or "").upper()
-        self._elsewhere = tuple(only for only in rules.only_for if country not in only.countries)
+        self._elsewhere: Sequence[OnlyFor] = ()
+        if rules.only_for:
+            country = (user.country or "").upper()
+            self._elsewhere = [only for only in rules.only_for if country not in only.countries]
         self._ruled = bool(hidden.items or self._hidden_categories or self._hidden_brands or self._elsewhere)
 
     def barred(self, shows_cart: bool) -> set[str]:

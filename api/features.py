@@ -91,9 +91,9 @@ class OnlineFeatures:
     def _user(self, user_id: str, found: Sequence[bytes | None]) -> UserFeatures:
         """The features in an answer to `USER_FIELDS`, without what is too old to be shown."""
         names = len(USER_NAMES)
-        known = dict(zip(USER_NAMES, _read_row(USER, USER_NAMES, found[:names]), strict=True))
+        known = _read_row(USER, USER_NAMES, found[:names])
         times = {view: read_stamp(raw) for view, raw in zip(USER_VIEWS, found[names:], strict=True) if raw}
-        values = {name: value for name, value in known.items() if value is not None}
+        values = {name: value for name, value in zip(USER_NAMES, known, strict=True) if value is not None}
         stale = self._stale_of(user_id, times, values)
         if stale:
             values = {name: value for name, value in values.items() if name not in _SHOWN or _SHOWN[name] not in stale}

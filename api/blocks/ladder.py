@@ -21,6 +21,7 @@ POOL: Final = 200
 """How many neighbours count in all: of one item all it has, of many items the nearest of each."""
 FADE: Final = 0.8
 """What each older item counts, compared with the one after it."""
+_FADED: Final = tuple(FADE**rank for rank in range(SEEDS))
 
 Suits: TypeAlias = Callable[[CatalogueRow, CatalogueRow | None, int], bool]
 """Whether an item is what a rung is about, by its row, that of the item it is because of, and since when it counts."""
@@ -115,8 +116,8 @@ def faded(*lists: tuple[Sequence[str], float]) -> dict[str, float]:
     """The first items of some lists, newest first, with weights: each list's own, falling with every older item."""
     weights: dict[str, float] = {}
     for items, weight in lists:
-        for rank, item_id in enumerate(items[:SEEDS]):
-            weights[item_id] = weights.get(item_id, 0.0) + weight * FADE**rank
+        for item_id, faded_by in zip(items, _FADED, strict=False):
+            weights[item_id] = weights.get(item_id, 0.0) + weight * faded_by
     return weights
 
 
