@@ -16,7 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from api.freshness import CaughtUp, too_old
-from api.known import CatalogueRow, ScopeFeatures, UserFeatures
+from api.known import CatalogueRow, ScopeFeatures, UserFeatures, nearest
 from api.metrics import STALE, UNREADABLE
 from dataflows.connectors.round_trips import RoundTrips
 from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout, UnreadableValue, read_stamp
@@ -128,7 +128,7 @@ class OnlineFeatures:
         """What goes with each item and how well, the nearest first."""
         rows = await self._read(ITEM, item_ids, ("neighbours", "neighbour_weights"), ("item_neighbours",))
         return {
-            item_id: dict(zip(map(intern, ids or ()), weights or (), strict=False))  # the same few stand in many
+            item_id: nearest(zip(map(intern, ids or ()), weights or (), strict=False))  # the same few stand in many
             for item_id, ((ids, weights), _) in rows.items()
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -52,13 +52,18 @@ class ScopeFeatures(Struct, frozen=True):
     as_of: int | None = None
 
 
+def nearest(near: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """What goes with an item and how well, as rungs take it: the nearest first, equal ones by their ids."""
+    return dict(sorted([each for each in near if each[1] > 0], key=lambda each: (-each[1], each[0])))
+
+
 class Known(Struct, frozen=True):
     """All that rungs are built from.
 
     Attributes:
         user: the reader of the mail.
         scopes: what is popular, by scope.
-        neighbours: what goes with the user's items and how well, the nearest first.
+        neighbours: what goes with the user's items, each as `nearest` makes it.
         fallback: items that may stand in for anything.
         lately: of each moment (`added_at price_dropped_at restocked_at`) by scope the items it came to, newest first.
         now: the time of the mail, in seconds since 1970.

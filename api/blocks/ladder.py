@@ -127,6 +127,10 @@ def near(known: Known, weights: Mapping[str, float]) -> tuple[list[str], dict[st
     Returns:
         The neighbours, best first, and of each the item that gave most to it.
     """
+    if len(weights) == 1:  # as of most users: what was read is in order
+        (alone,) = weights
+        found = [item_id for item_id in islice(known.neighbours.get(alone, ()), POOL) if item_id != alone]
+        return found, dict.fromkeys(found, alone)
     each = POOL // max(len(weights), 1)
     scores: dict[str, float] = {}
     best: dict[str, str] = {}
@@ -136,13 +140,11 @@ def near(known: Known, weights: Mapping[str, float]) -> tuple[list[str], dict[st
         if not its:
             continue
         if not scores:
-            scores = {item_id: weight * near for item_id, near in islice(its.items(), each) if near > 0}
+            scores = {item_id: weight * near for item_id, near in islice(its.items(), each)}
             best = dict.fromkeys(scores, seed)
             continue
         for item_id, near in islice(its.items(), each):
             share = weight * near
-            if share <= 0:
-                continue
             if item_id in scores:
                 if share > most.setdefault(item_id, scores[item_id]):
                     most[item_id], best[item_id] = share, seed

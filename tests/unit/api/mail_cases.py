@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from api import resolve
 from api.answer import Block
 from api.blocks import KINDS
-from api.known import CatalogueRow, Known, ScopeFeatures, UserFeatures
+from api.known import CatalogueRow, Known, ScopeFeatures, UserFeatures, nearest
 from api.plans import (
     BlockPlan,
     Boost,
@@ -125,7 +125,7 @@ class _Maker:
             for name in self.some(("all", "country:FR", "category:A/B", "category:C", "category:D/{}"), 5)
         }
         near = {
-            item_id: {other: self.of((0.5, 0.1, 1.0, 0.0)) for other in self.some(IDS, 4)}
+            item_id: nearest((other, self.of((0.5, 0.1, 1.0, 0.0))) for other in self.some(IDS, 4))
             for item_id in self.some(IDS, 6)
         }
         lately: Mapping[str, Mapping[str, list[str]]] = {

@@ -11,7 +11,7 @@ from api.blocks.new_arrivals import is_new
 from api.blocks.price_drop import is_cheaper
 from api.blocks.recommended import seeds
 from api.blocks.similar import alike
-from api.known import CatalogueRow, Known, ScopeFeatures, UserFeatures
+from api.known import CatalogueRow, Known, ScopeFeatures, UserFeatures, nearest
 
 SHOPPER = UserFeatures(
     recent_items=["seen1", "seen2"], cart_items=["cart1", "cart2"], purchased_items=["had1"], wishlist_items=["wish1"],
@@ -149,7 +149,9 @@ class TestRecommended:
     """Neighbours of what the user did, the closest to the weightiest first."""
 
     def first_rung(self, user: UserFeatures, **neighbours: dict[str, float]) -> Rung:
-        first, *_ = KINDS["recommended"].rungs(Known(user, {}, neighbours, ()))
+        first, *_ = KINDS["recommended"].rungs(
+            Known(user, {}, {seed: nearest(its.items()) for seed, its in neighbours.items()}, ())
+        )
         return first
 
     def why(self, rung: Rung) -> Because:
