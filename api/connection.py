@@ -126,6 +126,9 @@ class Connection(HttpToolsProtocol):
         if (crowd.connections and len(self.connections) > crowd.connections) or (left := body_to_come(data)) is None:
             return False
         SHED.inc()
+        if self.flow.write_paused:  # who asks on and reads no answer would have us keep them all
+            self.transport.abort()
+            return True
         self._to_come, self._heard_at = left, self.loop.time()
         self.transport.write(refusal.said(self.server_state.default_headers))
         if self.timeout_keep_alive_task is None:

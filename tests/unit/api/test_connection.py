@@ -34,6 +34,9 @@ class Wire(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
 
+    def abort(self) -> None:
+        self.closed = True
+
     def is_closing(self) -> bool:
         return self.closed
 
@@ -162,6 +165,17 @@ def test_who_finds_a_place_or_asks_for_anything_else_is_not_looked_at_so() -> No
         crowd.plain.most = crowd.events.most = 1
         for its in (GET, POST % b"" + b"0123456789"):
             assert (await peer.ask(its)).startswith(b"HTTP/1.1 200")
+
+    run(story)
+
+
+def test_who_asks_on_and_reads_no_answer_is_let_go() -> None:
+    async def story() -> None:
+        peer = unread(Peer(full()))
+        assert (await peer.ask()).startswith(b"HTTP/1.1 503")
+        peer.protocol.pause_writing()
+        assert await peer.ask() == b""
+        assert peer.wire.closed
 
     run(story)
 
