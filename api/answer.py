@@ -5,6 +5,7 @@ Every format (JSON, HTML, text, feed, picture) is drawn from these values, so th
 
 from __future__ import annotations
 
+from sys import intern
 from typing import Literal
 
 import msgspec
@@ -60,3 +61,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     blocks: tuple[Block, ...]
     locale: str = "en"
     stale: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """JSON leaves out the default itself, and not what only equals it, as a word that was read somewhere does."""
+        msgspec.structs.force_setattr(self, "locale", intern(self.locale))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from api.answer import Answer, Block, Item, Source
 from api.decisions import MOST, MOST_REMEMBERED, REMEMBERED_SECONDS, Decisions, Mail, pack, unpack
+from api.render import render_json
 from tests.contract.redis_server import RedisServer
 from tests.contract.test_redis_failures import CARTS, ITEMS, open_shop, stock
 
@@ -193,6 +194,18 @@ def test_what_a_process_remembers_is_bounded_and_grows_old(server: RedisServer) 
         return known
 
     assert asyncio.run(remember()) == [False, True, True, False]
+
+
+@pytest.mark.parametrize("locale", ["en", "de", "en-GB"])
+def test_a_mail_that_is_asked_for_again_is_answered_by_the_same_bytes(locale: str) -> None:
+    """Also by a process that only read of it, for a layout whose file or a reader whose profile names its language."""
+    block = Block("recommended", "é", "segment", (Item("p1", "T", None, None, 1.0, None, "EUR", 1, "r"),), "", None)
+    for said in (locale, "".join(list(locale))):  # the very word, and one that was read somewhere
+        answer = Answer("weekly", "u1", "s1", "now", None, (block,), said)
+        again = unpack(pack(answer), Mail("u1", "s1", "weekly"))
+        assert again is not None
+        assert render_json(again) == render_json(answer)
+        assert (b'"locale"' in render_json(answer)) is (locale != "en")
 
 
 class TestMails:

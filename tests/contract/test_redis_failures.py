@@ -204,7 +204,7 @@ def test_the_whole_service_keeps_to_the_connections_of_its_pools(own_server: Red
                     proxy.resets = lambda: chance.random() < 0.1
                 else:
                     own_server.kill()
-                await asyncio.gather(*map(call, range(400)))
+                await asyncio.gather(*map(call, range(240)))
                 if fault == "hangs":
                     own_server.resume()
 

@@ -202,9 +202,12 @@ def test_who_is_erased_is_nowhere_though_the_service_is_killed_in_the_midst_of_i
 
         wanted, word = {"name": "made", "scopes": ["read"]}, {"Idempotency-Key": "0b7c1f6e-5a1d-4c0e"}
         first = shop.call("POST", "/v1/admin/keys", json=wanted, headers=word)
+        mail = f"/v1/blocks/weekly?user_id={STAYS}&send_id=s9"
+        shown = shop.call("GET", mail)
         killed = [(people[0], shop.erase_and_kill(people[0], asked, "people"))]
         shop.start()
         assert shop.call("POST", "/v1/admin/keys", json=wanted, headers=word) == first, "asked again after the kill"
+        assert shop.call("GET", mail) == shown
         killed.append((people[1], shop.erase_and_kill(people[1], answered)))
         for each in people[2:]:
             shop.start()
