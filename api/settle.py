@@ -82,7 +82,6 @@ class Settling:
                 before = await asyncio.wait_for(keeping, seconds)
             except (redis.RedisError, OSError, asyncio.TimeoutError):
                 DECISIONS.labels("unkept").inc(len(answers))
-                self._keep_later(answers)
             else:
                 DECISIONS.labels("made").inc(len(answers) - len(before))
                 self.count_found(len(before))
@@ -99,8 +98,10 @@ class Settling:
             if remembered := self.remembered(answer.user_id, answer.send_id, answer.layout):
                 return remembered
             DECISIONS.labels("unkept").inc()
-            if keep and not is_empty(answer):
-                self._keep_later([answer])
+            if keep and not is_empty(answer) and len(self._later) < MOST_LATER:
+                task = asyncio.create_task(self._keep(answer))
+                self._later.add(task)
+                task.add_done_callback(self._later.discard)
         self._tell([answer])
         return answer
 
@@ -119,15 +120,9 @@ class Settling:
         """Count mails that were decided before."""
         DECISIONS.labels("found").inc(number)
 
-    def _keep_later(self, answers: Sequence[Answer]) -> None:
-        if len(self._later) < MOST_LATER:
-            task = asyncio.create_task(self._keep(answers))
-            self._later.add(task)
-            task.add_done_callback(self._later.discard)
-
-    async def _keep(self, answers: Sequence[Answer]) -> None:
+    async def _keep(self, answer: Answer) -> None:
         with contextlib.suppress(redis.RedisError, OSError):
-            await self._decisions.keep(answers, self._seconds())
+            await self._decisions.keep([answer], self._seconds())
 
     def _tell(self, answers: Sequence[Answer]) -> None:
         for answer in answers:

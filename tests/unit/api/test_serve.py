@@ -453,18 +453,6 @@ class TestDecisions:
         assert one == other
         assert is_personal(one)
 
-    def test_what_was_not_kept_in_time_is_kept_behind_the_answer(self, shop: Shop) -> None:
-        shop.store.failing = {"keep": redis.ConnectionError()}
-
-        async def asked() -> Answer:
-            answer = await shop.server.answer(LAYOUTS["weekly"], "u1", "s1", ())
-            shop.store.failing = {}
-            for _ in range(9):  # turns of the loop
-                await asyncio.sleep(0)
-            return answer
-
-        assert {("u1", "s1", "weekly"): asyncio.run(asked())} == shop.store.kept
-
     @pytest.mark.parametrize("failure", [redis.ConnectionError("refused"), None], ids=["gone", "hangs"])
     def test_a_mail_that_cannot_be_kept_is_served_personal_all_the_same(self, failure: Exception | None) -> None:
         shop = Shop(deadline=0.2)
