@@ -337,6 +337,13 @@ def test_a_purchase_without_an_order_is_an_order_of_its_own() -> None:
     assert row["spend_30d"] == pytest.approx(0.3, abs=1e-12)
 
 
+def test_a_purchase_without_lines_spends_its_price_times_its_quantity() -> None:
+    row = row_of(
+        [an_event(type="purchase", price=5.0, quantity=3), an_event(event_id="e2", type="purchase", price=1.5)]
+    )
+    assert (row["spend_30d"], row["orders_90d"], row["purchased_items"]) == (16.5, 2, [])
+
+
 def test_money_adds_up_the_same_in_any_order() -> None:
     events = [an_event(event_id=f"e{n}", type="purchase", item_id="p1", price=n / 7) for n in range(1, 40)]
     assert row_of(events)["spend_30d"] == row_of(reversed(events))["spend_30d"]
