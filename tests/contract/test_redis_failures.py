@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 
 MOST_CONNECTIONS = connect("redis://127.0.0.1:1/0").connection_pool.max_connections
+CLOSING = 8
+"""Connections that were given up and that the loop closes in its next turn: the kernel counts them until then."""
 ITEMS = [f"p{number:02}" for number in range(20)]
 CARTS = {f"u{number}": ITEMS[number] for number in range(10)}
 
@@ -158,7 +160,8 @@ async def open_shop(
     shop = Shop(features, popular, Served(client), decisions, 30 if patient else 0.06, connected)
     try:
         yield shop
-        assert patient or shop.most <= MOST_CONNECTIONS  # a patient one has a client of its own, without a bound
+        if not patient:  # that one has a client of its own, without a bound
+            assert shop.most <= MOST_CONNECTIONS + CLOSING
     finally:
         await shop.client.aclose()
         await shop.features.close()
@@ -211,7 +214,7 @@ def test_the_whole_service_keeps_to_the_connections_of_its_pools(own_server: Red
     stock(own_server)
     asyncio.run(story())
     print(f"{fault}: at most {most} connections")
-    assert 0 < most <= 3 * MOST_CONNECTIONS
+    assert 0 < most <= 3 * MOST_CONNECTIONS + CLOSING
     assert {status for path, status in answers if "blocks" in path} == {200}
     assert {status for _, status in answers} <= {200, 202, 503}, "whoever cannot be answered without it is told so"
 

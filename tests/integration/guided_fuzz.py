@@ -9,6 +9,7 @@ where a promise is broken: the bytes that did it lie in the current folder then.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 from collections.abc import Callable
@@ -36,10 +37,8 @@ def read_events(data: bytes) -> None:
     """An event is read or refused, and a value of a feature is one or is said to be none."""
     assert isinstance(parse(data, NOW, max_skew=300_000_000, stage="collect"), Event | Refused)
     for column in USER.columns.values():
-        try:
+        with contextlib.suppress(UnreadableValue):
             column.read(data)
-        except UnreadableValue:
-            pass
 
 
 def open_tokens(data: bytes) -> None:
@@ -100,8 +99,8 @@ TARGETS: Final = {"decoder": read_events, "tokens": open_tokens, "templates": dr
 SEEDS: Final = {
     "decoder": (
         b'{"event_id":"e1","type":"view","user_id":"u1","item_id":"p1","occurred_at":1780000000,"price":9.5}',
-        b'{"event_id":"e2","type":"purchase","anonymous_id":"a1","order_id":"o1","occurred_at":"2026-05-28T20:26:40Z",'
-        b'"items":[{"item_id":"p1","quantity":2,"price":1}],"country":"FR","properties":{"a":[1,null]}}',
+        (b'{"event_id":"e2","type":"purchase","anonymous_id":"a1","order_id":"o1","occurred_at":"2026-05-28T20:26:40Z",'
+        b'"items":[{"item_id":"p1","quantity":2,"price":1}],"country":"FR","properties":{"a":[1,null]}}'),
         b'{"event_id":"e3","type":"consent","user_id":"u1","email_allowed":false,"occurred_at":1780000000000}',
         b'{"event_id":"e4","type":"item","item_id":"p1","title":"x","in_stock":true,"category":"A/B","url":"https://x.y"}',
         b"\n\x03\x01\x02\x03",
