@@ -217,6 +217,14 @@ def test_an_item_that_forgets_a_moment_is_caught(claim: Any) -> None:
     assert fails(claim, ForgetsTheOldest)
 
 
+def test_repetitions_are_forgotten_before_what_differs() -> None:
+    item = Item()
+    for minute, price in enumerate((20.0, 30.0, *[15.0] * 40)):
+        item.describe(an_event(type="item", item_id="p1", price=price), NOW + minute * MINUTE)
+    assert len(item.histories["price"]) == MOST_CHANGES
+    assert list(item.histories["price"].values())[:3] == [20.0, 30.0, 15.0]
+
+
 def test_an_older_description_does_not_undo_a_newer_one() -> None:
     assert (
         described(a_description(1, title="New", price=5.0), a_description(0, title="Old", price=9.0))["title"] == "New"
