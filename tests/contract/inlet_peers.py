@@ -173,7 +173,13 @@ class KafkaPeer:
         self._create()
 
     def _create(self) -> None:
+        """Make the topic, and wait until whoever asks for it hears of it: until then it is unknown."""
         self._admin.create_topics([NewTopic(self._topic, 3, 1)])[self._topic].result()
+        give_up_at = time.monotonic() + 30
+        while len((found := self._admin.list_topics(self._topic, 5).topics[self._topic]).partitions) < 3:
+            if time.monotonic() > give_up_at:
+                raise TimeoutError(f"the topic was made, and is not known still: {found.error}")
+            time.sleep(0.05)
 
 
 class FolderPeer:
