@@ -10,6 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from dataflows.aggregate_people import FoldPeople
+from dataflows.aggregates.neighbours import Visit
 from dataflows.aggregates.people import NOBODY, User
 from dataflows.aggregates.population import changes
 from dataflows.erased_ids import ErasedIds
@@ -203,6 +204,11 @@ def test_the_visit_of_who_is_erased_goes() -> None:
     flow.take(in_batches(number, [write_command(Erase("e", "u1", "u1"))], [], first=2))
     assert visit_key("u1") not in committed.texts
     assert committed.outcomes == {"applied": 3, "refused": 0}
+    flow.take(in_batches(number, [written(an_event(event_id="e3", item_id="p3"))], [], first=3))
+    assert set(Visit.unpack(committed.texts[visit_key("u1")]).met) == {"p3"}
+    both = [written(an_event(event_id="e4", item_id="p4")), write_command(Erase("f", "u1", "u1"))]
+    flow.take(in_batches(number, both, [], first=4))
+    assert visit_key("u1") not in committed.texts
 
 
 def consent(number: int, allowed: bool, **how: Any) -> Event:

@@ -8,8 +8,11 @@ from typing import Any, Final
 
 import pytest
 
+from dataflows.aggregates.identity import Identity, Part, part_name
 from dataflows.aggregates.people import User
+from dataflows.erased_ids import ErasedIds
 from dataflows.events import DAY, MINUTE, SECOND, Event, partition_of
+from dataflows.identities import Identities
 from dataflows.inbox import (
     INBOX_KEY,
     MESSAGES_AN_ENTRY,
@@ -265,6 +268,18 @@ def test_a_link_that_is_known_is_told_nobody_and_stored_by_nobody() -> None:
 
 def told_to(committed: Committed, key: str) -> list[Message]:
     return Inbox(committed, partition_of(key, PARTITIONS)).read()
+
+
+def test_news_of_nothing_takes_what_a_device_had_of_a_user_but_no_alias_and_gives_nobody_an_identity() -> None:
+    committed = Committed()
+    ours = Identities(Inbox(committed, 0), committed.stored, 1, ErasedIds(committed, 0))
+    nobody, user = User(), User()
+    identity = user.identity = Identity()
+    identity.parts = {"old": Part(NOW, [b"x"]), part_name("d1", "u2"): Part(NOW, [b"y"])}
+    news = [Changed(to, part) for to in ("u1", "u2") for part in ("old", part_name("d1", to))]
+    assert ours.take(news, {"u1": nobody, "u2": user}, NOW).touched == {"u2"}
+    assert set(identity.parts) == {"old"}
+    assert nobody.identity is None
 
 
 def test_an_inbox_gives_each_message_once_and_again_to_the_next_process_until_it_is_taken() -> None:

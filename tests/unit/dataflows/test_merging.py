@@ -241,6 +241,23 @@ def test_an_alias_that_is_more_than_its_log_contributes_what_it_came_to() -> Non
     assert part == contribution(User.unpack(user.pack()), "u1")
 
 
+def test_an_alias_with_a_log_that_did_more_contributes_what_it_came_to() -> None:
+    unnamed, named = an_event(item_id="p1"), an_event(event_id="e2", item_id="p2")
+    user = a_device([unnamed])
+    assert contribution(user, "d1") == Part(NOW, [log.write(unnamed, FACTS)])
+    user.apply(named, FACTS, NOW)
+    part = contribution(user, "d1")
+    assert part is not None
+    assert (part.entries, part.state is None) == ([], False)
+
+
+def test_who_is_linked_and_who_is_an_alias_counts_elsewhere() -> None:
+    identity, linked, alias = Identity(), Identity(), Identity()
+    linked.links.add(NOW, "u1")
+    alias.aim("u1", NOW)
+    assert [each.is_counted_elsewhere() for each in (identity, linked, alias)] == [False, True, True]
+
+
 def test_a_user_without_parts_is_its_own_whole() -> None:
     user = a_user([an_event()])
     assert whole(user, NOW) is user

@@ -350,6 +350,12 @@ def test_a_newcomer_takes_the_place_and_the_count_of_the_weakest() -> None:
     assert bindings["i200"] == 103
 
 
+def test_nobody_makes_room_while_there_is_some() -> None:
+    bindings: dict[str, float] = {f"i{n:03}": 2 for n in range(CANDIDATES - 1)}
+    bind(bindings, "new", 5)
+    assert (len(bindings), bindings["i000"], bindings["new"]) == (CANDIDATES, 2, 5)
+
+
 def test_less_of_a_neighbour_that_is_no_longer_counted_changes_nothing() -> None:
     bindings: dict[str, float] = {"a": 2}
     bind(bindings, "b", -1)

@@ -11,7 +11,7 @@ from hypothesis import given
 from dataflows.aggregate import DueSet
 from dataflows.aggregate_items import SCOPE_DUE, SCOPES_AT_ONCE, FoldItems
 from dataflows.aggregates.items import pack_scope, unpack_scope
-from dataflows.aggregates.popularity import CANDIDATES, LISTED, Scope, country_scope, scopes_of, trend
+from dataflows.aggregates.popularity import CANDIDATES, LISTED, Scope, country_scope, is_of_country, scopes_of, trend
 from dataflows.events import DAY, HOUR, MINUTE, Event
 from tests.given import NOW, histories, lists_of, raw, seeds
 from tests.unit.dataflows.doubles import DUE, Clock, Committed, Items, in_batches
@@ -173,6 +173,19 @@ def test_a_country_remembers_a_bounded_number_of_items_and_the_best_are_right() 
         assert len(scope.days) <= CANDIDATES + LISTED
     best = sorted(counts, key=lambda item_id: (-counts[item_id], item_id))[:LISTED]
     assert scope.row(NOW)["items"] == best
+
+
+def test_a_country_forgets_its_coldest_items_once_it_holds_more_than_it_may() -> None:
+    counted = [(f"i{n:03}", 0, n + 1, 0) for n in range(CANDIDATES + LISTED)]
+    assert len(a_country(*counted).days) == CANDIDATES + LISTED
+    fuller = a_country(*counted, ("new", 0, 999, 0))
+    assert set(fuller.days) == {"new", *(f"i{n:03}" for n in range(LISTED + 1, CANDIDATES + LISTED))}
+
+
+def test_an_event_counts_for_its_country_until_the_end_of_the_seventh_day_after() -> None:
+    midnight = (NOW // DAY - 7) * DAY
+    assert is_of_country(midnight, NOW)
+    assert not is_of_country(midnight - 1, NOW)
 
 
 AT_HOME = histories(most=25, kinds=("view", "add_to_cart", "purchase"), users=("u1", "u2"), days=12)

@@ -377,6 +377,17 @@ def test_items_that_are_lost_are_caught(mutant: type[Sessions]) -> None:
     assert fails(lists_the_newest_thirty, mutant)
 
 
+def test_the_items_of_a_session_are_cut_to_the_newest_once_they_are_more_than_twice_as_many_as_are_listed() -> None:
+    person = Person(Sessions)
+    for number in range(2 * MOST_ITEMS):
+        person.apply(made(number, "view", NOW + number, (f"i{number}",)))
+    person.read(NOW + MINUTE)
+    assert len(person.state.known[0].items) == 2 * MOST_ITEMS
+    person.apply(made(999, "view", NOW + 2 * MOST_ITEMS, (f"i{2 * MOST_ITEMS}",)))
+    person.read(NOW + MINUTE)
+    assert set(person.state.known[0].items) == {f"i{number}" for number in range(MOST_ITEMS + 1, 2 * MOST_ITEMS + 1)}
+
+
 def test_types_that_prolong_a_session_are_those_of_the_page() -> None:
     assert set(PROLONGING) == set(oracle.PRESENT) <= set(EVENT_TYPES)
     person = Person(Sessions)
