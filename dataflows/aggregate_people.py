@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from dataflows.aggregate import CALM, EXPIRED_AT_ONCE, EXPIRED_IN_CALM, DueSet
 from dataflows.aggregates.effects import CONSENTS, SAYING, Fact
 from dataflows.aggregates.merging import whole
-from dataflows.aggregates.people import ONCE_KNOWN, PROFILING, User
+from dataflows.aggregates.people import ONCE_KNOWN, PROFILING, STEADY, User
 from dataflows.aggregates.population import Move, Standing, standing_of
 from dataflows.aggregates.segments import segment_of, turn_of
 from dataflows.aggregates.sessions import Derived
@@ -73,6 +73,9 @@ class FoldPeople:
         self._users, self._open, self._committed = users, open_partition, committed
         self._cart_idle, self._state_ttl, self._history = cart_idle, state_ttl, history
         self._partition: int | None = None
+        self._sent: deque[Aggregated] = deque()
+        """Results that may not be stored yet."""
+        self._latest = 0
         self._brought = 0
         """Events since the last tick."""
 
@@ -88,8 +91,7 @@ class FoldPeople:
         for batch in batches:
             if batch.batch.offset >= 0:
                 results += self._in_order(batch, now) if batch.batch.erasures else [self._fold(batch, now)]
-        self._users.stay(results)
-        return results
+        return self._send(results)
 
     def _in_order(self, enriched: Enriched, now: int) -> list[Aggregated]:
         """What a micro-batch with erasures comes to: a commit for each, and for what lies between them."""
@@ -231,8 +233,28 @@ class FoldPeople:
             result = Aggregated((self._partition,))
             self._emit(result, _untouched(self._users.load(due)), now, timed=True)
             results.append(result)
+        return self._send(results)
+
+    def _send(self, results: list[Aggregated]) -> list[Aggregated]:
         self._users.stay(results)
+        self._look_back()
+        self._sent.extend(results)
         return results
+
+    def _look_back(self) -> None:
+        """Find out which rows were set aside: of those users more is to be written than what changes next."""
+        sent = self._sent
+        while sent and sent[0].stored:
+            result = sent.popleft()
+            for row, _ in (*result.quarantined, *result.held):
+                if (user := self._users.at_hand(row.key)) is not None:
+                    user.behind = True
+
+    def _on_the_way(self) -> set[str]:
+        """The keys of rows of which it is not known yet whether they are stored."""
+        self._look_back()
+        aside = (row for result in self._sent for row, _ in (*result.quarantined, *result.held))
+        return {row.key for row in (*(row for result in self._sent for row in result.rows), *aside)}
 
     def _hear(self, now: int) -> list[Aggregated]:
         """What the messages of other partitions come to: one commit, which takes them out of the inbox."""
@@ -264,6 +286,8 @@ class FoldPeople:
         due: dict[str, int | None] = {}
         moves: list[Move] = []
         cuts = self._population.cuts(now)
+        is_later, self._latest = now >= self._latest, max(now, self._latest)
+        on_the_way = self._on_the_way() if timed else set[str]()
         for key, user, newest in users:
             person = whole(user, now)
             if person is not user and person.is_denied():
@@ -276,6 +300,8 @@ class FoldPeople:
                     self._forget(key, user, result, moves)
                 due[key] = None
                 continue
+            is_stored = not user.behind and key not in on_the_way
+            steady = user.steady(now) if timed and is_later and is_stored and user.identity is None else STEADY[0]
             values, *changes = person.numbers(now) if timed else person.row(now)
             standing = _standing(user, person, values)
             turn = 0 if standing is None else turn_of(key)
@@ -296,7 +322,8 @@ class FoldPeople:
             # What is counted for somebody else from now on, or was forgotten, may leave a null where a value was.
             plain = user.identity is None and not user.is_consent_withheld()
             omitted = ONCE_KNOWN if plain else frozenset()
-            result.rows.append(Row("user", key, user.row_at, values, state, omitted, timed, follows))
+            result.rows.append(Row("user", key, user.row_at, values, state, omitted, timed, follows, steady))
+            user.behind = False
         result.commands += self._due.commands(due)
         result.commands += self._identities.commands()
         result.commands += population_commands(self._partition, moves)

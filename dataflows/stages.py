@@ -68,6 +68,7 @@ class Row(Struct, frozen=True, gc=False):
         omitted: features that need not be written where they are None, since they never had a value before.
         timed: whether `values` are only those features of the entity that time alone changes, and it alone did.
         follows: what tells of what follows from it, to be committed with the row and not without it.
+        steady: features of it that are stored as they are, and need not be written again.
     """
 
     entity: str
@@ -78,6 +79,7 @@ class Row(Struct, frozen=True, gc=False):
     omitted: frozenset[str] = frozenset()
     timed: bool = False
     follows: Sequence[Command] = ()
+    steady: frozenset[str] = frozenset()
 
 
 NOTHING: Final[Mapping[Outcome, int]] = {}

@@ -68,6 +68,7 @@ def user_table(read: ReadUsers, capacity: int, kind: type[User] = User) -> State
 
     def unpack(stored: Stored) -> User:
         user = kind.unpack(stored.packed)
+        user.behind = user.row_at > stored.row_at  # that row was set aside, and the state stored without it
         user.row_at = max(user.row_at, stored.row_at)
         return user
 
@@ -152,6 +153,11 @@ class StateTable(Generic[State]):
         for key, packed in zip(missing, self._read(missing) if missing else (), strict=True):
             found[key] = self._new() if packed is None else self._unpack(packed)
         return found
+
+    def at_hand(self, key: str) -> State | None:
+        """The state of a key that is in memory."""
+        state = self._states.get(key)
+        return self._passing.get(key) if state is None else state
 
     def renew(self, key: str) -> None:
         """Put a state of a key never seen in the place of one that is being deleted, which Redis may hold still."""

@@ -100,7 +100,8 @@ class Store:
     def _write(self, transaction: Transaction, batch: Aggregated) -> None:
         add, packed = transaction.add, transaction.add_packed
         for row in batch.rows:
-            packed(self._layouts[row.entity].hset(row.key, row.values, row.at, state=row.state, omitted=row.omitted))
+            layout, kept = self._layouts[row.entity], row.steady
+            packed(layout.hset(row.key, row.values, row.at, state=row.state, omitted=row.omitted, kept=kept))
             for command in row.follows:
                 add(*command)
         for row, _ in (*batch.quarantined, *batch.held):

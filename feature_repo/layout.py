@@ -155,11 +155,13 @@ class _Plan(NamedTuple):
         runs: counts that are written together: from where to where they stand in the row, and what makes their part.
         columns: of each other feature, its place in the row, what makes its part, and the part of its null.
         stamps: the fields of the times of the views.
+        width: how many features are written, but for those that are left out where they are None.
     """
 
     runs: list[tuple[int, int, _Run]]
     columns: list[tuple[int, Encode, bytes]]
     stamps: list[bytes]
+    width: int
 
 
 class EntityLayout:
@@ -190,7 +192,7 @@ class EntityLayout:
         self._views = {stamp: view for view, stamp in self.stamps.items()}
         if len(self._names) != len(self.columns):
             raise ValueError(f"two features of {entity.name} hash to one field; rename one of them")
-        self._plans: dict[tuple[tuple[str, ...], frozenset[str]], _Plan] = {}
+        self._plans: dict[tuple[tuple[str, ...], frozenset[str], frozenset[str]], _Plan] = {}
         join_key = self.join_key.encode()
         self._head = struct.pack(f"<III{len(join_key)}sI", 1, STRING, len(join_key), join_key, STRING)
         self._tail = PROJECT.encode()
@@ -229,6 +231,7 @@ class EntityLayout:
         *,
         state: bytes | None = None,
         omitted: frozenset[str] = frozenset(),
+        kept: frozenset[str] = frozenset(),
     ) -> bytes:
         """The command that writes a row, `HSET key field value …`, as Redis reads it.
 
@@ -238,12 +241,13 @@ class EntityLayout:
             at: what the row is of, in microseconds.
             state: the opaque state of the entity, where there is one; its view has no stamp, which nobody reads.
             omitted: features that are left out where they are None, since they never had a value before.
+            kept: features that are left out, since they are stored as they are; the times of their views are written.
         """
         names = tuple(values)
-        plan = self._plans.get((names, omitted)) or self._plan(names, omitted)
+        plan = self._plans.get((names, omitted, kept)) or self._plan(names, omitted, kept)
         row = tuple(values.values())
         parts = [part(value) if (value := row[place]) is not None else null for place, part, null in plan.columns]
-        pairs = len(row) - parts.count(b"") + len(plan.stamps)
+        pairs = plan.width - parts.count(b"") + len(plan.stamps)
         parts += [run[row[start:end]] for start, end, run in plan.runs]
         stamp = bulk(Timestamp(seconds=at // SECOND, nanos=at % SECOND * 1000).SerializeToString())
         for field in plan.stamps:
@@ -277,21 +281,23 @@ class EntityLayout:
         before, after = b"*%d\r\n$5\r\nHMGET\r\n" % (len(fields) + 2), b"".join(map(bulk, fields))
         return lambda key: before + bulk(self.key(key)) + after
 
-    def _plan(self, names: tuple[str, ...], omitted: frozenset[str]) -> _Plan:
+    def _plan(self, names: tuple[str, ...], omitted: frozenset[str], kept: frozenset[str]) -> _Plan:
         columns = [self.columns[name] for name in names]
         views = dict.fromkeys(column.view for column in columns)
-        found = _Plan([], [], [bulk(self.stamps[view]) for view in views])
+        found = _Plan([], [], [bulk(self.stamps[view]) for view in views], sum(name not in kept for name in names))
         is_run = [column.kind == "int64_val" and column.name not in omitted for column in columns]
         for (counted, _), places in groupby(range(len(columns)), key=lambda place: (is_run[place], place // RUN)):
-            run = list(places)
+            run = [place for place in places if names[place] not in kept]
+            if not run:
+                continue
             first, last = run[0], run[-1]
-            if counted and len(run) > 1:
+            if counted and last - first + 1 == len(run) > 1:
                 found.runs.append((first, last + 1, _Run(columns[first : last + 1])))
                 continue
             for place in run:
                 null = b"" if names[place] in omitted else bulk(columns[place].field) + NOTHING
                 found.columns.append((place, _part(columns[place]), null))
-        self._plans[names, omitted] = found
+        self._plans[names, omitted, kept] = found
         return found
 
     def decode(self, found: Mapping[bytes, bytes]) -> tuple[dict[str, Any], dict[str, int]]:

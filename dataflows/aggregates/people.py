@@ -30,7 +30,14 @@ LATE: Final = HORIZON * DAY
 NAMES: Final = {
     window: tuple(f"{kind}_{window}" for kind in KINDS) for level in USER_LEVELS for window, _ in level.windows
 }
-NUMBERS: Final = (*(name for names in NAMES.values() for name in names), "spend_30d", "spend_90d", "orders_90d")
+SPENT: Final = ("spend_30d", "spend_90d", "orders_90d")
+NUMBERS: Final = (*(name for names in NAMES.values() for name in names), *SPENT)
+STEADY: Final = [
+    frozenset(name for place, names in enumerate(NAMES.values()) if windows >> place & 1 for name in names)
+    for windows in range(1 << len(NAMES))
+]
+"""By windows as `Tiles.steady` gives them, the counts in them."""
+STEADY_BUYING_NOTHING: Final = [names.union(SPENT) for names in STEADY]
 TIMED: Final = (*NUMBERS, "rfm_recency", "rfm_frequency", "rfm_monetary", "segment", "lifecycle")
 """Features that time alone changes; all others change by events only."""
 MOMENTS: Final = (*LAST.values(), "first_seen_at")
@@ -55,17 +62,19 @@ class User:
     """The state of one user. `offset` is the highest applied of its partition, `row_at` the time of its newest row.
 
     It holds what came under the user's own id; `identity` is what the id is to others, None for most, and `standing`
-    is what the user is counted as in the population.
+    is what the user is counted as in the population. `behind` says that what is stored of the user's features may not be
+    what the newest row said, as where that was set aside.
     """
 
     __slots__ = (
-        "_bought", "_cart", "_orders", "_wishes", "identity", "last", "offset", "profile", "recent", "row_at", "seen",
+        "_bought", "_cart", "_orders", "_wishes", "behind", "identity", "last", "offset", "profile", "recent", "row_at", "seen",
         "sessions", "standing", "tiles",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.offset = -1
         self.row_at = 0
+        self.behind = False
         self.seen = SeenByUser()
         self.tiles = Tiles(USER_LEVELS, len(KINDS))
         self.recent = Recent()
@@ -206,6 +215,14 @@ class User:
         """The features that fall with time, `NUMBERS`, at `now`, and when the next of them will."""
         values = NOTHING_COUNTED.copy()
         return values, self._fill_in(values, now)
+
+    def steady(self, now: int) -> frozenset[str]:
+        """The numbers that are at `now` what they were when the newest event was folded in; to be asked before they are
+        read, which drops what tells.
+        """
+        orders = self._orders
+        known = STEADY_BUYING_NOTHING if orders is None or not orders.entries else STEADY
+        return known[self.tiles.steady(now)]
 
     def _fill_in(self, values: dict[str, Any], now: int) -> int | None:
         """Put the numbers that are not 0 into a row; when the next of them falls."""

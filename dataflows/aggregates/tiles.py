@@ -173,6 +173,20 @@ class Tiles:
                         due = leaves
         return Totals(sums, due)
 
+    def steady(self, now: int) -> int:
+        """The windows that no tile has left that there is, as bits, the first level's first window the lowest.
+
+        They hold what they held when the newest event was counted, however often they were read since.
+        """
+        found, bit = 0, 1
+        for (size, windows), grid in zip(self.levels, self.grids, strict=True):
+            first, current = min(grid, default=None), now // size
+            for _, tiles in windows:
+                if first is None or first >= current - tiles:
+                    found |= bit
+                bit <<= 1
+        return found
+
     def hours(self) -> Iterator[tuple[int, Counts]]:
         """The hourly tiles, oldest first: hour since 1970 and its counts."""
         split = _splitter(self.kinds)

@@ -83,7 +83,8 @@ class Committed:
             assert row.at > before[0], f"the row of {place} is of {row.at}, there is one of {before[0]}"
             if values is not None:
                 assert not row.timed or set(before[1]) > set(values), f"{place} has no row that time could change"
-                values = {**before[1], **values} if row.timed else values
+                written = {name: value for name, value in values.items() if name not in row.steady}
+                values = {**before[1], **written} if row.timed else values
                 self.stamps[place] = row.at
             self.rows[place] = (row.at, before[1] if values is None else values)
             if row.state is not None:
