@@ -62,13 +62,13 @@ class User:
     """The state of one user. `offset` is the highest applied of its partition, `row_at` the time of its newest row.
 
     It holds what came under the user's own id; `identity` is what the id is to others, None for most, and `standing`
-    is what the user is counted as in the population. `behind` says that what is stored of the user's features may not be
-    what the newest row said, as where that was set aside.
+    is what the user is counted as in the population. `behind` says that the features stored of the user may not be what
+    the newest row said, as where that was set aside.
     """
 
     __slots__ = (
-        "_bought", "_cart", "_orders", "_wishes", "behind", "identity", "last", "offset", "profile", "recent", "row_at", "seen",
-        "sessions", "standing", "tiles",
+        "_bought", "_cart", "_orders", "_wishes", "behind", "identity", "last", "offset", "profile", "recent", "row_at",
+        "seen", "sessions", "standing", "tiles",
     )  # fmt: skip
 
     def __init__(self) -> None:

@@ -122,7 +122,7 @@ def test_who_viewed_once_has_one_window_written_when_that_falls() -> None:
     user = flow.folds[0]._users.at_hand("u1")
     assert user is not None
     assert user.steady(clock() + HOUR) == STEADY_BUYING_NOTHING[-1]
-    assert {name for name in STEADY_BUYING_NOTHING[-1] - user.steady(clock() + 2 * HOUR)} == {
+    assert set(STEADY_BUYING_NOTHING[-1] - user.steady(clock() + 2 * HOUR)) == {
         f"{kind}_1h" for kind in ("views", "clicks", "carts", "purchases", "email_opens", "email_clicks")
     }
     assert [row.steady for result in written for row in result.rows] == [frozenset()]
