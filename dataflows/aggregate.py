@@ -17,7 +17,7 @@ from dataflows.stages import Aggregated, Command
 Batch = TypeVar("Batch")
 
 TICK: Final = timedelta(seconds=1)
-EXPIRED_AT_ONCE: Final = 640
+EXPIRED_AT_ONCE: Final = 700
 """Keys a partition and tick: what more is due waits for the next one, so that events never wait for long."""
 EXPIRED_IN_CALM: Final = 1250
 """As many where few events come, so that a hundred thousand who are due together fall in ten seconds."""
