@@ -45,7 +45,7 @@ MISSED: Final = "every user read from Redis"
 
 
 class Cost(NamedTuple):
-    """Microseconds an event: processor time of the flow and of Redis, time on the clock; and what the yardstick took."""
+    """Microseconds an event: processor time of the flow and of Redis, and on the clock; and what the yardstick took."""
 
     flow: float
     redis: float

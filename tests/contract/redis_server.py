@@ -93,8 +93,10 @@ def redis_server(*, durable: bool = False) -> Iterator[RedisServer]:
             server.kill()
 
 
-def write(server: RedisServer, layout: EntityLayout, key: str, values: Mapping[str, Any], at: int = WRITTEN_AT) -> None:
+def write(
+    server: RedisServer, layout: EntityLayout, key: str, values: Mapping[str, Any], at: int = WRITTEN_AT, **how: Any
+) -> None:
     """Write as the flows do."""
     transaction = Transaction(server.client)
-    transaction.add_packed(layout.hset(key, values, at))
+    transaction.add_packed(layout.hset(key, values, at, **how))
     transaction.execute(["nobody guards this"], None)

@@ -194,6 +194,20 @@ class TestWriting:
         values, _ = ask_feast(store, USER, ["u1"], ["cart_items", "recent_items", "typical_price"])
         assert told(values["u1"]) == told({"cart_items": None, "recent_items": ["b"], "typical_price": 0.0})
 
+    @pytest.mark.parametrize("kept", [{"views_24h"}, {"views_24h", "clicks_24h", "carts_24h"}, {"views_1h", "segment"}])
+    def test_what_is_kept_stays_and_its_view_is_of_the_new_time(
+        self, store: FeatureStore, server: RedisServer, kept: set[str]
+    ) -> None:
+        names = [*(f"{kind}_{window}" for window in ("1h", "24h") for kind in ("views", "clicks", "carts")), "segment"]
+        before, after = (
+            {name: n for n, name in enumerate(names, first)} | {"segment": f"s{first}"} for first in (1, 50)
+        )
+        write(server, USER, "u1", before)
+        write(server, USER, "u1", after, AT + 1, kept=frozenset(kept))
+        values, times = ask_feast(store, USER, ["u1"], names)
+        assert values["u1"] == {name: (before if name in kept else after)[name] for name in names}
+        assert set(times["u1"].values()) == {AT + 1}
+
     @pytest.mark.parametrize("at", [0, 1, 999_999, 1_000_000, AT, 4_102_444_800_999_999])
     def test_a_time_is_kept_to_the_microsecond(self, store: FeatureStore, server: RedisServer, at: int) -> None:
         write(server, USER, "u1", {"views_1h": 1}, at)
