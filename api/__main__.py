@@ -10,7 +10,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
@@ -18,7 +17,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from api.connection import Connection
-from api.layout import SHIPPED, LayoutError, load_layouts
+from api.layout import LayoutError, chosen_layouts
 from api.settings import api_settings
 from dataflows.settings import SettingError
 
@@ -36,9 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         settings = api_settings(os.environ)
-        load_layouts(
-            Path(settings.layouts) if settings.layouts else SHIPPED
-        )  # told here in words, once for all workers
+        chosen_layouts(settings.layouts)  # what is wrong in them is told here in words, once for all workers
     except (SettingError, LayoutError) as error:
         print(f"api: {error}", file=sys.stderr)  # noqa: T201  # a command speaks on its terminal
         return 2

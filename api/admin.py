@@ -116,9 +116,7 @@ def _word(request: Request, word: str | None, body: bytes) -> Once | None:
     )
 
 
-async def _once(
-    ring: KeyRing, once: Once | None, make: Callable[[Keep | None], Awaitable[tuple[Key, str]]]
-) -> Response:
+async def _once(ring: KeyRing, once: Once | None, make: _Make) -> Response:
     """The answer with a key that is made; where it was made before by the same request, the answer of then."""
     if once is None:
         return _answer(_made(*await _asked(make(None))))

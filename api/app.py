@@ -49,7 +49,7 @@ from api.geoip import Countries
 from api.hatch import Hatch
 from api.issuers import IssuerKeys
 from api.keyring import KeyRing, KnownKeys
-from api.layout import SHIPPED, load_layouts
+from api.layout import chosen_layouts
 from api.networks import Proxies
 from api.open_time import OpenTime
 from api.openapi import Routes
@@ -93,7 +93,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     client = connect(settings.redis_url)
     features = OnlineFeatures(client)
     snapshot, remembered = Snapshot(), Path(settings.snapshot) if settings.snapshot else None
-    layouts = load_layouts(Path(settings.layouts) if settings.layouts else SHIPPED)
+    layouts = chosen_layouts(settings.layouts)
     letters_address, letters = open_letters(
         settings.dead_letters_url,
         settings.dead_letters_keep,

@@ -42,6 +42,11 @@ class Complaint(NamedTuple):
     what: str
 
 
+def chosen_layouts(folder: str) -> dict[str, Layout]:
+    """The layouts in the folder that a setting names; those that ship where it names none. Raises as `load_layouts`."""
+    return load_layouts(Path(folder) if folder else SHIPPED)
+
+
 def load_layouts(folder: Path = SHIPPED) -> dict[str, Layout]:
     """Every layout of a folder by name, which is also the name of its file, with the rules of the folder.
 

@@ -245,16 +245,14 @@ class FoldPeople:
         """Find out which rows were set aside: of those users more is to be written than what changes next."""
         sent = self._sent
         while sent and sent[0].stored:
-            result = sent.popleft()
-            for row, _ in (*result.quarantined, *result.held):
+            for row in sent.popleft().aside():
                 if (user := self._users.at_hand(row.key)) is not None:
                     user.behind = True
 
     def _on_the_way(self) -> set[str]:
         """The keys of rows of which it is not known yet whether they are stored."""
         self._look_back()
-        aside = (row for result in self._sent for row, _ in (*result.quarantined, *result.held))
-        return {row.key for row in (*(row for result in self._sent for row in result.rows), *aside)}
+        return {row.key for result in self._sent for row in (*result.rows, *result.aside())}
 
     def _hear(self, now: int) -> list[Aggregated]:
         """What the messages of other partitions come to: one commit, which takes them out of the inbox."""

@@ -114,3 +114,7 @@ class Aggregated(Struct):
     forgotten: list[tuple[str, str]] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     stored: bool = False
+
+    def aside(self) -> list[Row]:
+        """The rows that are not stored, for whatever reason."""
+        return [row for row, _ in (*self.quarantined, *self.held)]

@@ -104,7 +104,7 @@ class Store:
             packed(layout.hset(row.key, row.values, row.at, state=row.state, omitted=row.omitted, kept=kept))
             for command in row.follows:
                 add(*command)
-        for row, _ in (*batch.quarantined, *batch.held):
+        for row in batch.aside():
             if row.state is not None:
                 packed(self._layouts[row.entity].hset(row.key, {}, row.at, state=row.state))
         for entity, key in batch.forgotten:

@@ -74,9 +74,7 @@ class Committed:
         """Store a micro-batch; a row that is not newer than the one before would be dropped by Feast."""
         self.commits += 1
         batch.stored = True
-        stored = [(row, row.values) for row in batch.rows] + [
-            (row, None) for row, _ in (*batch.quarantined, *batch.held)
-        ]
+        stored = [(row, row.values) for row in batch.rows] + [(row, None) for row in batch.aside()]
         for row, values in stored:
             place = (row.entity, row.key)
             before = self.rows.get(place, (-1, {}))
