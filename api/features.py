@@ -12,12 +12,11 @@ from sys import intern
 from typing import Any, Final
 
 import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from api.freshness import CaughtUp, too_old
 from api.known import CatalogueRow, ScopeFeatures, UserFeatures, nearest
 from api.metrics import STALE, UNREADABLE
+from dataflows.connectors.redis_loop import open_client
 from dataflows.connectors.round_trips import RoundTrips
 from feature_repo.layout import ITEM, SCOPE, USER, EntityLayout, UnreadableValue, read_stamp
 
@@ -224,8 +223,7 @@ def connect(redis_url: str) -> redis.asyncio.Redis:
     redis-py's own defaults wait for ever on a server that hangs, and five seconds for one that is gone. Where all
     connections are in use, a caller waits for one as long as its own deadline lets it: many calls at once are no fault.
     """
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        redis_url, protocol=2, max_connections=CONNECTIONS, timeout=FREE_SECONDS, socket_timeout=0.05,
-        socket_connect_timeout=0.05, health_check_interval=15, retry=Retry(NoBackoff(), 1),
+    return open_client(
+        redis_url, connections=CONNECTIONS, free=FREE_SECONDS, answer=0.05, connect=0.05, again=1, protocol=2,
+        health_check_interval=15,
     )  # fmt: skip
-    return redis.asyncio.Redis(connection_pool=pool)

@@ -14,10 +14,9 @@ from typing import Any, Final
 import msgspec
 import redis
 import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from dataflows.connectors.letters_lua import NOTE, TAKE_OUT, WRITE
+from dataflows.connectors.redis_loop import open_client
 from dataflows.events import Refused, to_rfc3339
 from dataflows.settings import split_query
 
@@ -185,11 +184,9 @@ def connect_keeper(address: str) -> redis.asyncio.Redis:
 
     It never tries again by itself: a letter that was written and not answered would be written twice.
     """
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        address, protocol=2, max_connections=MOST_CONNECTIONS, timeout=2, socket_timeout=2, socket_connect_timeout=1,
-        health_check_interval=15, retry=Retry(NoBackoff(), 0),
-    )  # fmt: skip
-    return redis.asyncio.Redis(connection_pool=pool)
+    return open_client(
+        address, connections=MOST_CONNECTIONS, free=2, answer=2, connect=1, protocol=2, health_check_interval=15
+    )
 
 
 def _letter(letter_id: bytes, fields: dict[bytes, bytes], attempts: bytes | None) -> DeadLetter:

@@ -12,10 +12,11 @@ from typing import Any, Final
 import redis
 import redis.asyncio
 from hiredis import pack_command
-from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from dataflows.connectors import Bounds, Records, StreamError
+from dataflows.connectors.redis_loop import open_client
 from dataflows.connectors.round_trips import RoundTrips
 from dataflows.settings import split_query
 
@@ -179,11 +180,8 @@ def open_stream(url: str) -> RedisStreams:
 def open_publisher(url: str) -> RedisPublisher:
     """The writing side of the same."""
     address, name, partitions = _split(url)
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        address, max_connections=MOST_CONNECTIONS, timeout=2, socket_timeout=None, socket_connect_timeout=1,
-        retry=Retry(NoBackoff(), 0),
-    )  # fmt: skip
-    return RedisPublisher(redis.asyncio.Redis(connection_pool=pool), name, partitions)
+    client = open_client(address, connections=MOST_CONNECTIONS, free=2, answer=None, connect=1)
+    return RedisPublisher(client, name, partitions)
 
 
 def connect(address: str) -> redis.Redis:

@@ -21,6 +21,8 @@ from tests.benchmarks.figures import percentile
 WARMING: Final = 1.0
 """Seconds at the start that do not count."""
 ANSWER_SECONDS: Final = 10.0
+HUNG_UP: Final = b"hung up"
+"""What is counted instead of a status where a connection went with a request."""
 
 
 class OpenLoop:
@@ -84,7 +86,10 @@ class OpenLoop:
         give_up_at = time.perf_counter() + ANSWER_SECONDS
         while self.statuses.total() < number:
             if time.perf_counter() > give_up_at:
-                raise RuntimeError(f"{number - self.statuses.total()} of {number} requests were not answered")
+                raise RuntimeError(
+                    f"{number - self.statuses.total()} of {number} requests were not answered, the others so:"
+                    f" {dict(self.statuses)}"
+                )
             await asyncio.sleep(0.01)
         for each in opened:
             each.close()
@@ -112,7 +117,7 @@ class _Connection(asyncio.Protocol):
     """One request at a time."""
 
     def __init__(self, load: OpenLoop) -> None:
-        self._load, self._due, self._got = load, 0.0, b""
+        self._load, self._due, self._got, self._closed = load, 0.0, b"", False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]
@@ -135,6 +140,14 @@ class _Connection(asyncio.Protocol):
         else:
             self._load.idle.append(self)
 
+    def connection_lost(self, error: Exception | None) -> None:
+        """Nothing is asked here any more; what was asked and not answered is told."""
+        if self in self._load.idle:
+            self._load.idle.remove(self)
+        elif not self._closed:
+            self._load.answered(self._due, HUNG_UP)
+
     def close(self) -> None:
         """Hang up."""
+        self._closed = True
         self._transport.close()

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 import redis.asyncio
+import uvloop
 from hiredis import pack_command
 
 from api.features import CONNECTIONS, connect
@@ -25,7 +26,7 @@ def over(server: RedisServer, call: Callable[[redis.asyncio.Redis], Awaitable[T]
         finally:
             await client.aclose(close_connection_pool=True)  # a pool that was given is not closed otherwise
 
-    return asyncio.run(run())
+    return uvloop.run(run())
 
 
 def packed(*words: Any) -> bytes:
@@ -118,3 +119,24 @@ def test_more_callers_than_connections_wait_for_one(server: RedisServer) -> None
         return bytes(await late)
 
     assert over(server, asking) == b"mine"
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["as ours", "as redis-py has it"])
+def test_a_reset_before_writing_is_a_fault_of_the_connection(server: RedisServer, told: bool) -> None:
+    """On the loop of the API, which has another word for it than asyncio's own."""
+    client = connect(server.url)
+    if not told:
+        client.connection_pool.connection_class = redis.asyncio.Connection
+
+    async def story() -> list[Any]:
+        connection = await client.connection_pool.get_connection()
+        connection._writer.transport.abort()
+        await asyncio.sleep(0)
+        with pytest.raises(redis.ConnectionError if told else RuntimeError):
+            await connection.send_packed_command([packed("PING")], check_health=False)
+        await client.connection_pool.release(connection)
+        answers = await RoundTrips(client, 5.0).ask([packed("PING")])
+        await client.aclose(close_connection_pool=True)
+        return answers
+
+    assert uvloop.run(story()) == [b"PONG"], "and the next one is well"
