@@ -1,16 +1,20 @@
 """A shelf: what many mails need alike (what is popular, what goes with what, catalogue rows), read once for all.
 
-A shelf is left behind after a moment, so that a mail that is made later sees what changed; what lies on the one before
-is what there is while the online store does not answer.
+A shelf is left behind after a moment, so that a mail that is made later sees what changed. While mails come, the next
+one is filled beside it with what they were made of, so that none of them waits for that; what lies on the one before is
+what there is while the online store does not answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import ChainMap
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, NamedTuple, TypeVar
+
+import redis
 
 from api import resolve
 from api.answer import Block
@@ -23,6 +27,13 @@ FRESH: Final = 2.0
 """Seconds after which what is popular and what the catalogue says is read anew."""
 NEAR_FRESH: Final = 15.0
 """Likewise what goes with what, which changes slowly and is the most to read."""
+RENEWED_AT: Final = 0.75
+"""Of these times, after which the next shelf is filled: it is there before anybody has to wait for it."""
+MOST_CARRIED: Final = 4_000
+"""How many rows, and neighbours of how many items, are read for the next shelf before they are asked for."""
+ROWS_AT_ONCE: Final = 48
+SEEDS_AT_ONCE: Final = 16
+"""So many that reading them holds no request up by more than half a millisecond."""
 MOST_ROWS: Final = 20_000
 """How many catalogue rows lie on it at most; then a new one is begun."""
 MADE_AT_ONCE: Final = 8
@@ -51,7 +62,7 @@ class Shelf:
     def __init__(self, features: OnlineFeatures, snapshot: Snapshot, since: float, before: Shelf | None = None) -> None:
         self._features, self._since = features, since
         self.scopes: dict[str, ScopeFeatures] = {}
-        keeps = before is not None and since - before.near_since <= NEAR_FRESH and not before.is_full
+        keeps = before is not None and since - before.near_since <= NEAR_FRESH * RENEWED_AT and not before.is_full
         self.neighbours: dict[str, dict[str, float]] = before.neighbours if before is not None and keeps else {}
         self.near_since: float = before.near_since if before is not None and keeps else since
         self._rows: dict[str, CatalogueRow] = {}
@@ -59,25 +70,50 @@ class Shelf:
         self.catalogue = dict(self._remembered)
         self.fallback, self.lately = snapshot.fallback, snapshot.lately
         self._read: set[str] = set()
+        self._used: set[str] = set()
+        self._asked: tuple[set[str], set[str]] = set(), set()
         self._before = before
-        if before is not None:
-            before._before = None
 
     def is_spent(self, now: float) -> bool:
         """Whether it is old or full."""
         return now - self._since > FRESH or self.is_full
+
+    def is_ageing(self, now: float) -> bool:
+        """Whether the next one is to be filled."""
+        return now - self._since > FRESH * RENEWED_AT
 
     @property
     def is_full(self) -> bool:
         """Whether more lies on it than should."""
         return len(self._read) > MOST_ROWS or len(self.neighbours) > MOST_ROWS
 
-    async def put_lists(self, scopes: Iterable[str], seeds: Iterable[str]) -> None:
+    async def fill_as(self, other: Shelf) -> None:
+        """Read what mails were made of that came to another shelf, a little at a time.
+
+        Raises:
+            redis.RedisError: the online store does not answer.
+        """
+        scopes, seeds = map(list, other._asked)
+        await self.put_lists(scopes, ())
+        for some in _portions(seeds, SEEDS_AT_ONCE):
+            await self.put_lists((), some)
+        for some in _portions(list(other._used), ROWS_AT_ONCE):
+            await self.put_rows(some)
+        self._asked = set(), set()  # of mails, by which the one after this is filled
+
+    def follow(self) -> None:
+        """Take the place of the one before, which needs none before it any more."""
+        if self._before is not None:
+            self._before._before = None
+
+    async def put_lists(self, scopes: Sequence[str], seeds: Sequence[str]) -> None:
         """Read what is popular and what goes with what, as far as it is not there.
 
         Raises:
             redis.RedisError: the online store does not answer.
         """
+        self._asked[0].update(scopes)
+        self._asked[1].update(seeds)
         new_scopes = [name for name in dict.fromkeys(scopes) if name not in self.scopes]
         new_seeds = [item_id for item_id in dict.fromkeys(seeds) if item_id not in self.neighbours]
         found, near = await asyncio.gather(self._features.scopes(new_scopes), self._features.neighbours(new_seeds))
@@ -101,6 +137,7 @@ class Shelf:
         """The blocks of a mail, where every row that matters to it lies here; None where some must be read first."""
         looked: set[str] = set()
         blocks = resolve.fill(mail, self.catalogue, looked)
+        self._used |= looked
         return blocks if looked <= self._read else None
 
     async def filled_all(
@@ -125,8 +162,8 @@ class Shelf:
         """
         wanted = {user_id: resolve.wanted(layout, user) for user_id, user in users.items()}
         await self.put_lists(
-            chain.from_iterable(each.scopes for each in wanted.values()),
-            chain.from_iterable(each.seeds for each in wanted.values()),
+            list(chain.from_iterable(each.scopes for each in wanted.values())),
+            list(chain.from_iterable(each.seeds for each in wanted.values())),
         )
         filled: dict[str, Filled] = {}
         unread: dict[str, resolve.Mail] = {}
@@ -180,6 +217,12 @@ class Shelf:
         return self.catalogue if self._before is None else ChainMap(self._rows, self._before._rows, self._remembered)
 
 
+def _portions(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Some items after others, and of very many only the first."""
+    for start in range(0, min(len(items), MOST_CARRIED), size):
+        yield items[start : start + size]
+
+
 def _with(before: dict[str, T], now: dict[str, T], names: Iterable[str]) -> Mapping[str, T]:
     """What lies on a shelf, and on the one before, where not all of some names are on it."""
     return now if all(name in now for name in names) else ChainMap(now, before)
@@ -197,10 +240,33 @@ class Shelves:
     def __init__(self, features: OnlineFeatures, snapshot: Snapshot, monotonic: Callable[[], float]) -> None:
         self._features, self._snapshot, self._monotonic = features, snapshot, monotonic
         self._shelf: Shelf | None = None
+        self._renewing: asyncio.Task[None] | None = None
 
     def current(self) -> Shelf:
         """The shelf for mails that are begun now; who keeps it sees one state of it to the end."""
-        now = self._monotonic()
-        if self._shelf is None or self._shelf.is_spent(now):
-            self._shelf = Shelf(self._features, self._snapshot, now, self._shelf)
-        return self._shelf
+        now, shelf = self._monotonic(), self._shelf
+        if shelf is None or shelf.is_spent(now):
+            return self._put(self._next(now))
+        if self._renewing is None and shelf.is_ageing(now):
+            self._renewing = asyncio.create_task(self._renew(shelf, now))
+        return shelf
+
+    async def _renew(self, shelf: Shelf, now: float) -> None:
+        """Fill the next shelf beside this one, and put it in its place; else mails fill one once this one is spent."""
+        try:
+            fresh = self._next(now)
+            await fresh.fill_as(shelf)
+            if self._shelf is shelf:
+                self._put(fresh)
+        except (redis.RedisError, OSError) as error:
+            logging.getLogger(__name__).debug("what mails need alike was not read ahead of them: %s", error)
+        finally:
+            self._renewing = None
+
+    def _next(self, now: float) -> Shelf:
+        return Shelf(self._features, self._snapshot, now, self._shelf)
+
+    def _put(self, shelf: Shelf) -> Shelf:
+        shelf.follow()
+        self._shelf = shelf
+        return shelf
