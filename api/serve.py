@@ -382,13 +382,17 @@ def block_routes(server: BlockServer) -> APIRouter:
         format: Annotated[Format, Query()] = Format.json,  # noqa: A002  # the contract's name
     ) -> Response:
         """The blocks of one mail to one user, as JSON, e-mail-safe HTML or text."""
-        with BLOCKS_SECONDS.time():
-            if plain := getattr(request.state, "plain", False):  # of who calls too often
-                DEGRADED.labels("rate").inc()
-            asked = Asked(user_id, send_id, exclude, format)
-            return await server.respond(server.layout(layout), asked, plain=plain or PLAIN in request.scope)
+        return await answered(server, request, server.layout(layout), Asked(user_id, send_id, exclude, format))
 
     return router
+
+
+async def answered(server: BlockServer, request: Request, layout: Layout, asked: Asked) -> Response:
+    """The blocks of one mail to whoever may have them; plain ones where they call too often, or too many do."""
+    with BLOCKS_SECONDS.time():
+        if plain := getattr(request.state, "plain", False):
+            DEGRADED.labels("rate").inc()
+        return await server.respond(layout, asked, plain=plain or PLAIN in request.scope)
 
 
 def user_routes(features: OnlineFeatures) -> APIRouter:

@@ -1,4 +1,4 @@
-"""Blocks that are to be plain are the same at the hatch as on the long way, and whoever may not have them has none."""
+"""Blocks are the same at the hatch as on the long way, whole and plain, and whoever may not have them has none."""
 
 from __future__ import annotations
 
@@ -21,12 +21,21 @@ QUERIES = (
 WRONG = ("", "user_id=u1&format=pdf", "format=json")
 
 
-def test_the_hatch_gives_what_the_long_way_gives(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("plain", [False, True], ids=["whole", "plain"])
+def test_the_hatch_gives_what_the_long_way_gives(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch, plain: bool
+) -> None:
+    long_ways = 0
+
+    def long_way(*_: Any) -> None:
+        nonlocal long_ways
+        long_ways += 1
+
     async def story() -> None:
-        async with service(server) as api:
+        async with service(server, INLAY_DEADLINE="2") as api:
 
             async def crowded(scope: Any, receive: Any, send: Any) -> None:
-                await api.app({**scope, PLAIN: True}, receive, send)
+                await api.app({**scope, **({PLAIN: True} if plain else {})}, receive, send)
 
             async def both(path: str, key: str = ALL) -> tuple[httpx.Response, httpx.Response]:
                 transport = httpx.ASGITransport(crowded)
@@ -34,14 +43,14 @@ def test_the_hatch_gives_what_the_long_way_gives(server: RedisServer, monkeypatc
                     headers = {"X-Api-Key": key} if key else {}
                     through = await client.get(path, headers=headers)
                     with monkeypatch.context() as patched:
-                        patched.setattr("api.hatch.Hatch._asked", lambda *_: None)
+                        patched.setattr("api.hatch.Hatch._asked", long_way)
                         return through, await client.get(path, headers=headers)
 
             for query in QUERIES:
                 through, long = await both(f"{MAIL}?{query}")
                 assert (through.status_code, long.status_code) == (200, 200)
                 assert _timeless(through) == _timeless(long)
-                assert "personal" not in through.text
+                assert ('"personal"' in through.text) == (not plain and "user_id=u1" in query and "format" not in query)
             for query in WRONG:
                 through, long = await both(f"{MAIL}?{query}")
                 assert (through.status_code, through.content) == (422, long.content)
@@ -53,6 +62,7 @@ def test_the_hatch_gives_what_the_long_way_gives(server: RedisServer, monkeypatc
 
     _stock(server)
     asyncio.run(story())
+    assert long_ways >= len(QUERIES) + len(WRONG)
 
 
 def test_a_mail_that_was_decided_stays_so_for_a_process_that_saw_it(server: RedisServer) -> None:
