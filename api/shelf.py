@@ -116,9 +116,14 @@ class Shelf:
         self._asked[1].update(seeds)
         new_scopes = [name for name in dict.fromkeys(scopes) if name not in self.scopes]
         new_seeds = [item_id for item_id in dict.fromkeys(seeds) if item_id not in self.neighbours]
-        found, near = await asyncio.gather(self._features.scopes(new_scopes), self._features.neighbours(new_seeds))
-        self.scopes.update(found)
-        self.neighbours.update(near)
+        if new_scopes and new_seeds:
+            found, near = await asyncio.gather(self._features.scopes(new_scopes), self._features.neighbours(new_seeds))
+            self.scopes.update(found)
+            self.neighbours.update(near)
+        elif new_scopes:
+            self.scopes.update(await self._features.scopes(new_scopes))
+        elif new_seeds:  # two tasks and two turns of the loop for nothing are what most mails would wait for
+            self.neighbours.update(await self._features.neighbours(new_seeds))
 
     async def put_rows(self, item_ids: Iterable[str]) -> None:
         """Read catalogue rows, as far as they are not there; where the store has none, the snapshot's stays.
