@@ -20,6 +20,7 @@ from api.feed import MOST_ITEMS, entries_of, feed_json, feed_rss
 from api.feeds import AGAIN, FRESH, MOST_FEEDS
 from api.known import CatalogueRow, ScopeFeatures
 from api.plans import BlockPlan, Layout
+from api.shelf import FRESH as SHELF_FRESH
 from tests.unit.api.mails import answer, block, item
 from tests.unit.api.shop import CATALOGUE, ITEMS, LAYOUTS, Shop
 from tests.unit.api.test_render import texts
@@ -245,6 +246,7 @@ class TestAskedFor:
     def test_however_many_are_asked_for_so_many_are_kept(self, shop: Shop) -> None:
         for number in range(MOST_FEEDS + 1):
             shop.get(JSON, category=f"c{number}")
+        shop.clock += SHELF_FRESH + 0.1  # so that what is made now is read
         shop.store.asked.clear()
         shop.get(JSON, category=f"c{MOST_FEEDS}")
         assert shop.store.asked == []
