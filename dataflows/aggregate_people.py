@@ -293,7 +293,7 @@ class FoldPeople:
                 self._identities.leave_parts(key, tuple(user.identity.parts) if user.identity else ())
                 user.keep_what_must()
                 person = user
-            if timed and self._is_forgotten(user, person, now):
+            if timed and self._state_ttl and self._is_forgotten(user, person, now):
                 if user.row_at:  # else that was a moment ago, and is being stored
                     self._forget(key, user, result, moves)
                 due[key] = None
@@ -306,7 +306,7 @@ class FoldPeople:
             segment, change = segment_of(person.last, standing, cuts, now, turn)
             values.update(segment)
             changes.append(change)
-            before = self._kept(user)
+            before = self._kept(user) if timed else None
             if standing != user.standing:
                 moves.append((user.standing, standing))
                 user.standing = standing
@@ -315,7 +315,7 @@ class FoldPeople:
             follows = self._tell(key, told) if told else ()
             user.row_at = max(user.row_at + 1, newest)
             changes.append(self._forgotten_at(user, person, now))
-            due[key] = min((at for at in changes if at is not None), default=None)
+            due[key] = min(filter(None, changes), default=None)
             state = None if timed and before == self._kept(user) else user.pack()
             # What is counted for somebody else from now on, or was forgotten, may leave a null where a value was.
             plain = user.identity is None and not user.is_consent_withheld()
@@ -354,7 +354,7 @@ class FoldPeople:
     def _is_forgotten(self, user: User, person: User, now: int) -> bool:
         """Whether it is time to forget the user; while history is read nobody is, since more of it may come."""
         term = self._state_ttl
-        if not term or self._history or now < user.row_at + term or now < user.heard_of_at() + term:
+        if self._history or now < user.row_at + term or now < user.heard_of_at() + term:
             return False
         return not (user.is_consent_withheld() or person.is_consent_withheld())
 

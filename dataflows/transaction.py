@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, Final
 
 import redis
 from hiredis import pack_command
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
 
 MULTI: Final = pack_command(("MULTI",))
 EXEC: Final = pack_command(("EXEC",))
@@ -134,12 +136,29 @@ def _watch(connection: Any, guards: Sequence[str], expected: bytes | None) -> No
 
 def _read(connection: Any, number: int) -> list[Any]:
     """That many answers; a refusal is one of them, so that none is left behind on the connection."""
-    answers = []
-    for _ in range(number):
+    answers: list[Any] = []
+    while len(answers) < number:
         try:
             answers.append(connection.read_response())
         except redis.ResponseError as error:
             answers.append(error)
+        answers += _at_hand(connection, number - len(answers))
+    return answers
+
+
+def _at_hand(connection: Any, most: int) -> list[Any]:
+    """The answers that came with the one before, as they are parsed: asking the client for each takes longer than that.
+
+    Raises:
+        redis.ConnectionError: one of them says that Redis is not there for us.
+    """
+    reader = getattr(getattr(connection, "_parser", None), "_reader", None)
+    if reader is None:  # not the parser that we know: it is asked for each
+        return []
+    answers = list(islice(iter(reader.gets, NOT_ENOUGH_DATA), most))
+    for answer in answers:
+        if isinstance(answer, redis.ConnectionError):
+            raise answer
     return answers
 
 

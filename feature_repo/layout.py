@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from feature_repo import declared
-from feature_repo.values import Encode, encoder, read_text
+from feature_repo.values import Encode, encoder, read_bytes, read_text
 from feature_repo.wire import STRING, Value
 
 PROJECT: Final = "inlay"
@@ -57,6 +57,8 @@ class Column(NamedTuple):
         kind = self.kind
         if kind == "string_val" and (text := read_text(raw)) is not None:
             return text
+        if kind == "bytes_val" and (found := read_bytes(raw)) is not None:
+            return found
         try:
             value = _parse(raw)
         except DecodeError:
@@ -78,6 +80,7 @@ def read_stamp(raw: bytes) -> int:
     return int(stamp.seconds) * SECOND + int(stamp.nanos) // 1000
 
 
+_length: Final = struct.Struct("<I").pack
 MOST_WORDS: Final = 256
 RUN: Final = 6
 """So many counts stand together in a row of a user: those of one window."""
@@ -192,6 +195,7 @@ class EntityLayout:
         self._views = {stamp: view for view, stamp in self.stamps.items()}
         if len(self._names) != len(self.columns):
             raise ValueError(f"two features of {entity.name} hash to one field; rename one of them")
+        self._stamped: dict[tuple[str, str], bytes] = {}
         self._plans: dict[tuple[tuple[str, ...], frozenset[str], frozenset[str]], _Plan] = {}
         join_key = self.join_key.encode()
         self._head = struct.pack(f"<III{len(join_key)}sI", 1, STRING, len(join_key), join_key, STRING)
@@ -200,7 +204,7 @@ class EntityLayout:
     def key(self, value: str) -> bytes:
         """The Redis key of the entity `value`."""
         text = value.encode()
-        return b"".join((self._head, struct.pack("<I", len(text)), text, self._tail))
+        return self._head + _length(len(text)) + text + self._tail
 
     @property
     def pattern(self) -> bytes:
@@ -273,8 +277,10 @@ class EntityLayout:
 
     def hmget_stamped(self, key: str, name: str, view: str) -> bytes:
         """The command that reads a feature of an entity and the time of its row of a view: `HMGET key field field`."""
-        fields = bulk(self.columns[name].field) + bulk(self.stamps[view])
-        return b"".join((b"*4\r\n$5\r\nHMGET\r\n", bulk(self.key(key)), fields))
+        fields = self._stamped.get((name, view))
+        if fields is None:
+            fields = self._stamped[name, view] = bulk(self.columns[name].field) + bulk(self.stamps[view])
+        return b"*4\r\n$5\r\nHMGET\r\n" + bulk(self.key(key)) + fields
 
     def hmget(self, fields: Sequence[bytes]) -> Callable[[str], bytes]:
         """What makes of an entity the command that reads fields of it, `HMGET key field …`, as Redis reads it."""

@@ -34,6 +34,13 @@ def read_text(raw: bytes) -> str | None:
         return None
 
 
+def read_bytes(raw: bytes) -> bytes | None:
+    """As `read_text`, of bytes that are more than a few and less than 16 KB, as states are."""
+    if raw[0] != _BYTES or len(raw) < 131 or raw[1] < 128 or raw[2] > 127:
+        return None
+    return raw[3:] if raw[1] - 128 + (raw[2] << 7) == len(raw) - 3 else None
+
+
 def by_protobuf(kind: str) -> Encode:
     """What encodes a field of Value as protobuf does it."""
     if kind.endswith("_list_val"):
@@ -160,3 +167,4 @@ def _lists(tag: bytes, exactly: Encode) -> Encode:
 
 
 _TEXT: Final = _tag("string_val", _DELIMITED)[0]
+_BYTES: Final = _tag("bytes_val", _DELIMITED)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import Any, Final
 
 from dataflows.aggregates.packing import Reader, Writer
@@ -87,6 +87,13 @@ class Cart:
     @classmethod
     def read(cls, packed: list[Any], source: Reader) -> Cart:
         """The cart that `write` gave."""
+        cart, ids = cls(), source.ids
+        if len(packed) == 1:
+            (numbers,) = packed
+            changes = zip(source.times(len(numbers)), repeat(1.0))  # each is by one
+            cart.changes = {ids[number]: [change] for number, change in zip(numbers, changes, strict=True)}
+            (cart.updated_at,) = source.again(1)
+            return cart
         numbers, others, lengths = packed + NO_OTHERS[len(packed) - 1 :]
         lengths = lengths or [1] * len(numbers)
         quantities = [1.0] * sum(lengths)

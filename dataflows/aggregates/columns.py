@@ -48,10 +48,12 @@ def unpack_column(packed: Column) -> list[int]:
     if packed[0] <= IN_BITS:
         return _unpack_bytes(packed)
     width = packed[0] - IN_BITS
+    lane, word = WORDS[width]
+    if lane == width:  # whole words, and a byte for the 1
+        return array(word, packed[1:-1]).tolist()
     lanes = int.from_bytes(packed, "little") >> 8
     bits = lanes.bit_length() - 1
     number = bits // width
-    lane, word = WORDS[width]
     lanes = spread(lanes ^ 1 << bits, lane, width, number)
     return array(word, lanes.to_bytes(number * lane // 8, "little")).tolist()
 

@@ -72,7 +72,8 @@ def unpack_times(place: int, packed: Any, base: int) -> Reader:
     """The times that `pack_times` packed, to be read in the same order."""
     unit = UNITS[place]
     if isinstance(packed, bytes) or not packed or isinstance(packed[0], int):
-        return Reader([base - age * unit for age in unpack_column(packed)])
+        ages = unpack_column(packed)
+        return Reader([base - age * unit for age in ages] if place else list(map(sub, repeat(base), ages)))
     steps, others, places = packed
     ages = _unpack_steps(steps, LONG[place])
     ages.append(-sum(ages))
@@ -138,11 +139,7 @@ def pack_words(words: Sequence[str]) -> list[str]:
 
 def unpack_words(packed: Iterable[str]) -> list[str]:
     """The names that `pack_words` packed."""
-    words, word = [], ""
-    for each in packed:
-        word = word[: ord(each[0])] + each[1:]
-        words.append(word)
-    return words
+    return list(accumulate(packed, _uncut, initial=""))[1:]
 
 
 @lru_cache(REMEMBERED)
@@ -151,6 +148,11 @@ def _cut(word: str, before: str) -> str:
     while shared < min(len(word), len(before), SHARED) and word[shared] == before[shared]:
         shared += 1
     return chr(shared) + word[shared:]
+
+
+@lru_cache(REMEMBERED)
+def _uncut(before: str, cut: str) -> str:
+    return before[: ord(cut[0])] + cut[1:]
 
 
 @lru_cache(REMEMBERED)

@@ -197,7 +197,7 @@ class User:
         if self.recent.entries:
             newest = self.recent.newest()
             values["recent_items"] = [item_id for item_id, _ in newest]
-            values["recent_at"] = [seen.at // SECOND for _, seen in newest]
+            values["recent_at"] = [seen[0] // SECOND for _, seen in newest]
             values["top_categories"], values["top_category_weights"], values["typical_price"] = taste(newest)
         _, cart, wishes, bought = self.parts
         if cart is not None and cart.updated_at is not None:

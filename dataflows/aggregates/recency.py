@@ -6,11 +6,11 @@ all entries are also the newest of any larger selection, so that dropping the re
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from math import gcd
 from operator import le, lt
 from statistics import median
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from dataflows.aggregates.columns import MANY, Column, pack_column, unpack_column
 from dataflows.aggregates.packing import REMEMBERED, Reader, Writer, pack_words, unpack_words
@@ -21,12 +21,8 @@ TASTE_HALF_LIFE: Final = 7 * DAY
 TOP_CATEGORIES: Final = 5
 
 
-class Seen(NamedTuple):
-    """When an item was last looked at (microseconds), and its price and category then, where known."""
-
-    at: int
-    price: float
-    category: str
+Seen: TypeAlias = tuple[int, float, str]
+"""When an item was last looked at (microseconds), and its price and category then, where known."""
 
 
 class Taste(NamedTuple):
@@ -50,7 +46,7 @@ class Recent:
 
     def touch(self, item_id: str, at: int, price: float | None, category: str | None) -> None:
         """An item was looked at."""
-        seen = _seen((at, UNKNOWN_PRICE if price is None else price, category or ""))
+        seen = (at, UNKNOWN_PRICE if price is None else price, category or "")
         entries = self.entries
         before = entries.get(item_id)
         if before is None:
@@ -109,7 +105,7 @@ class Recent:
         times = source.times(len(prices))
         categories = map(table.__getitem__, _unpacked_places(*places)) if places else table * len(times)
         recent = cls()
-        seen = map(_seen, zip(times, prices, categories))  # noqa: B905  # of categories there may be one more
+        seen = zip(times, prices, categories)  # noqa: B905  # of categories there may be one more
         recent.entries = dict(zip(source.ids, seen, strict=False))
         return recent
 
@@ -117,12 +113,8 @@ class Recent:
     def unpack(cls, packed: list[tuple[str, int, float, str]]) -> Recent:
         """What was stored before `write`."""
         recent = cls()
-        recent.entries = {item_id: Seen(at, price, category) for item_id, at, price, category in packed}
+        recent.entries = {item_id: (at, price, category) for item_id, at, price, category in packed}
         return recent
-
-
-_seen: Final = partial(tuple.__new__, Seen)
-"""A `Seen` of a tuple, without the detour over its arguments by name."""
 
 
 def _packed_places(places: bytes) -> bytes:
@@ -165,7 +157,7 @@ def _packed_prices(prices: tuple[float, ...]) -> Column | list[Any]:
 def _unpacked_prices(packed: Any) -> list[float]:
     if isinstance(packed, list):
         if len(packed) == 1 and isinstance(packed[0], list):
-            return list(packed[0])
+            return packed[0]
         if isinstance(packed[0], bytes):
             column, low, step = packed
             return [_price(low + step * each) for each in unpack_column(column)]
@@ -197,7 +189,7 @@ def taste(newest: list[tuple[str, Seen]]) -> Taste:
     """
     shares: dict[str, float] = {}
     prices: list[float] = []
-    last = newest[0][1].at if newest else 0
+    last = newest[0][1][0] if newest else 0
     for _, (at, price, category) in newest:
         if category:
             shares[category] = shares.get(category, 0.0) + 2.0 ** ((at - last) / TASTE_HALF_LIFE)

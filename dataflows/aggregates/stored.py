@@ -123,9 +123,7 @@ def unpack_user(packed: bytes, user: User) -> None:
 
 
 def _read_profile(packed: list[Any], source: Reader) -> dict[str, tuple[int, Any]]:
-    said = [(name, value) for name, value in zip(PROFILE, packed, strict=False) if value is not None]
-    times = source.again(len(said))
-    return {name: (at, value) for (name, value), at in zip(said, times, strict=True)}
+    return {name: (*source.again(1), value) for name, value in zip(PROFILE, packed, strict=False) if value is not None}
 
 
 def _written_profile(profile: dict[str, tuple[int, Any]], to: Writer) -> list[Any] | None:

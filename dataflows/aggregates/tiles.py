@@ -150,6 +150,7 @@ class Tiles:
         sums: dict[str, Counts] = {}
         due: int | None = None
         split = _splitter(self.kinds)
+        none = split(0)
         for (size, windows), grid in zip(self.levels, self.grids, strict=True):
             current = now // size
             if grid and (first := min(grid)) < (oldest := current - windows[-1][1]):
@@ -158,14 +159,17 @@ class Tiles:
                 first = min(grid, default=current)
             if not grid:
                 for name, _ in windows:
-                    sums[name] = split(0)
+                    sums[name] = none
                 continue
             whole = sum(grid.values())
             for name, tiles in windows:
                 low, start, total = current - tiles, first, whole
                 if first < low:
-                    inside = {tile: number for tile, number in grid.items() if tile >= low}
-                    start, total = min(inside, default=current), sum(inside.values())
+                    inside = [tile for tile in grid if tile >= low]
+                    if not inside:
+                        sums[name] = none
+                        continue
+                    start, total = min(inside), sum(map(grid.__getitem__, inside))
                 sums[name] = split(total)
                 if total:
                     leaves = (start + tiles + 1) * size
@@ -180,9 +184,13 @@ class Tiles:
         """
         found, bit = 0, 1
         for (size, windows), grid in zip(self.levels, self.grids, strict=True):
-            first, current = min(grid, default=None), now // size
+            if not grid:
+                found |= bit * ((1 << len(windows)) - 1)
+                bit <<= len(windows)
+                continue
+            spans = now // size - min(grid)
             for _, tiles in windows:
-                if first is None or first >= current - tiles:
+                if spans <= tiles:
                     found |= bit
                 bit <<= 1
         return found

@@ -8,9 +8,12 @@ from contextlib import closing
 
 import pytest
 import redis
+from hiredis import pack_command
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from dataflows.connectors.redis_streams import connect
-from dataflows.transaction import CommitUnknown, GuardChanged, Transaction
+from dataflows.transaction import CommitUnknown, GuardChanged, Transaction, ask
 from feature_repo.layout import USER
 from tests.contract.redis_server import RedisServer
 
@@ -76,6 +79,37 @@ def test_a_refused_command_is_an_error_and_undoes_what_was_not_executed(held: Re
         of(held, ("RPUSH", GUARD, 1)).execute([GUARD], b"mine")
     of(held, ("SET", "after", 1)).execute([GUARD], b"mine")
     assert held.client.get("after") == b"1"
+
+
+def test_many_answers_come_in_their_order_however_they_arrive(held: RedisServer) -> None:
+    texts = [f"{number} {'x' * (number * 7919 % 3000)}".encode() for number in range(500)]
+    questions = [pack_command(("ECHO", text)) for text in texts]
+    assert ask(held.client, questions) == texts
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        ask(held.client, [*questions, pack_command(("LLEN", GUARD)), *questions])
+    assert ask(held.client, questions[:3]) == texts[:3]
+    assert ask(held.client, ()) == []
+
+
+def test_a_redis_that_says_it_is_not_there_for_us_is_not_there() -> None:
+    """Whether that is its first answer or comes with another one."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            while asked := connection.recv(65536):
+                late = b"$1\r\na\r\n-LOADING Redis is loading the dataset in memory\r\n"
+                connection.sendall(late if b"ECHO" in asked else b"+OK\r\n" * asked.count(b"\r\nCLIENT\r\n"))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    client = redis.Redis(port=listener.getsockname()[1], protocol=2, retry=Retry(NoBackoff(), 0))
+    with pytest.raises(redis.ConnectionError, match="loading"):
+        ask(client, [pack_command(("ECHO", "a"))] * 2)
+    client.close()
+    thread.join(10)
+    listener.close()
 
 
 def test_a_connection_that_went_stale_is_made_anew(own_server: RedisServer) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Array, Bool, Bytes, Float64, Int64, String, UnixTimestamp
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo.features import TYPES
+from feature_repo.layout import Column, UnreadableValue
 from feature_repo.values import by_protobuf, encoder
 
 KINDS = {dtype: kind for kind, dtype in TYPES.items()}
@@ -52,3 +54,18 @@ def test_the_bytes_are_those_of_protobuf(dtype: Any) -> None:
         assert (list(found.val) if kind.endswith("_list_val") else found) == value
 
     check()
+
+
+@given(st.one_of(st.binary(max_size=300), st.integers(120, 20_000).map(bytes)), st.binary(max_size=3))
+def test_bytes_are_read_as_protobuf_reads_them(value: bytes, more: bytes) -> None:
+    column = Column("state", "", b"", "bytes_val", bytes)
+    raw = encoder("bytes_val")(value)
+    assert column.read(raw) == value
+    try:
+        found = Value.FromString(raw + more)
+    except DecodeError:
+        with pytest.raises(UnreadableValue):
+            column.read(raw + more)
+    else:
+        if found.HasField("bytes_val"):
+            assert column.read(raw + more) == found.bytes_val
