@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NewType
 
 from markupsafe import Markup
 
@@ -16,6 +16,11 @@ from api.answer import Item
 from api.dress import clean, for_html, for_text, format_price, isolated, web_link
 from api.template import template
 from api.words import BUTTONS, locale_of, of_language
+
+Html = NewType("Html", str)
+"""HTML in which whatever comes from outside is escaped. It is no `Markup`, which looks at each text that joins it."""
+
+NOTHING: Final = Html("")
 
 # The longest texts in characters, so that a runaway catalogue row does not get the whole mail clipped.
 TITLE, REASON, ALT = 100, 120, 40
@@ -55,24 +60,16 @@ class Texts(NamedTuple):
 class Pieces(NamedTuple):
     """A card as HTML, but for its reason; `pictured` says whether there is a picture, or a letter in its place."""
 
-    picture: Markup
-    title: Markup
-    money: Markup
-    button: Markup
+    picture: Html
+    title: Html
+    money: Html
+    button: Html
     href: str | None
     pictured: bool
 
 
-class Card(NamedTuple):
-    """A card as HTML."""
-
-    picture: Markup
-    title: Markup
-    money: Markup
-    button: Markup
-    href: str | None
-    pictured: bool
-    reason: Markup
+Card = tuple[Pieces, Html]
+"""A card as HTML, and its reason."""
 
 
 def text_card(item: Item, role: str, locale: str) -> Texts:
@@ -88,13 +85,12 @@ def card(item: Item, role: str, locale: str, accent: str) -> Card:
     pieces = _pieces(
         item.title, item.url, item.image_url, item.price, item.list_price, item.currency, role, locale, accent
     )
-    return Card(*pieces, _reason(item.reason, role, locale) if item.reason else Markup())
+    return pieces, _reason(item.reason, role, locale) if item.reason else NOTHING
 
 
-def button(href: str | None, label: str, accent: str) -> Markup:
+def button(href: str | None, label: str, accent: str) -> Html:
     """A button that leads somewhere; nothing where there is nowhere to go."""
-    drawn: Markup = _macros(accent).button(href, label)
-    return drawn
+    return _html(_macros(accent).button(href, label))
 
 
 def prices(amount: float | None, before: float | None, currency: str | None, locale: str) -> tuple[str, str]:
@@ -106,9 +102,9 @@ def prices(amount: float | None, before: float | None, currency: str | None, loc
 
 
 @lru_cache(maxsize=4096)
-def heading(text: str, locale: str) -> Markup:
+def heading(text: str, locale: str) -> Html:
     """The title of a block for HTML."""
-    return _dressed(clean(text, TITLE), locale)
+    return _html(_dressed(clean(text, TITLE), locale))
 
 
 @lru_cache(maxsize=8192)
@@ -123,20 +119,23 @@ def _pieces(
     initial = _dressed(shown[:1].upper(), locale)
     label = words.read if role == "story" and amount is None else words.view
     return Pieces(
-        macros.picture(href, src, alt, initial, size.picture, size.column),
-        macros.title(href, _dressed(shown, locale), *size.title),
-        macros.money(price, was),
-        Markup() if role == "row" else macros.button(href, label, alt, role == "pair"),
+        _html(macros.picture(href, src, alt, initial, size.picture, size.column)),
+        _html(macros.title(href, _dressed(shown, locale), *size.title)),
+        _html(macros.money(price, was)),
+        NOTHING if role == "row" else _html(macros.button(href, label, alt, role == "pair")),
         href,
         src is not None,
     )
 
 
 @lru_cache(maxsize=8192)
-def _reason(text: str, role: str, locale: str) -> Markup:
+def _reason(text: str, role: str, locale: str) -> Html:
     size = ROLES[role]
-    drawn: Markup = _macros().reason(_dressed(clean(text, size.longest_reason), locale), *size.reason)
-    return drawn
+    return _html(_macros().reason(_dressed(clean(text, size.longest_reason), locale), *size.reason))
+
+
+def _html(drawn: Markup) -> Html:
+    return Html(str(drawn))
 
 
 def _dressed(text: str, locale: str) -> Markup:

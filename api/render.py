@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from api.answer import Answer, Block
 from api.blocks import KINDS
-from api.card import TITLE, Card, Texts, button, card, heading, text_card
+from api.card import TITLE, Card, Html, Texts, button, card, heading, text_card
 from api.dress import clean, for_text
 from api.template import template
 from api.words import BUTTONS, locale_of, of_language
@@ -55,7 +55,7 @@ def render_html(answer: Answer, *, accent: str = "#1f6f5c", locale: str = "en") 
     blocks = [_block(block, locale, rtl, accent) for block in answer.blocks if block.items]
     if not blocks:
         return ""
-    html = _framed("mail", rtl, escape(locale.replace("_", "-")), _joined(blocks))
+    html = _framed("mail", rtl, Html(str(escape(locale.replace("_", "-")))), _joined(blocks))
     return html.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
@@ -76,7 +76,7 @@ def _role(shape: str, position: int, count: int) -> str:
     return "lead" if count % 2 and position == 0 else "pair"
 
 
-def _block(block: Block, locale: str, rtl: bool, accent: str) -> Markup:
+def _block(block: Block, locale: str, rtl: bool, accent: str) -> Html:
     """A block with its cards in order. A grid with an odd number of them gives its first a row of its own."""
     shape, count = _shape(block), len(block.items)
     cards = [card(item, _role(shape, position, count), locale, accent) for position, item in enumerate(block.items)]
@@ -84,35 +84,35 @@ def _block(block: Block, locale: str, rtl: bool, accent: str) -> Markup:
     return _framed("block", rtl, heading(block.title, locale), inside)
 
 
-def _grid(cards: Sequence[Card], locale: str, rtl: bool, accent: str) -> Markup:
+def _grid(cards: Sequence[Card], locale: str, rtl: bool, accent: str) -> Html:
     odd = len(cards) % 2
     rows = [
-        _framed("lead", rtl, each.picture, each.title, each.money, each.reason, each.button) for each in cards[:odd]
+        _framed("lead", rtl, each.picture, each.title, each.money, reason, each.button) for each, reason in cards[:odd]
     ]
-    for one, two in zip(cards[odd::2], cards[odd + 1 :: 2], strict=True):
-        words = one.title, one.money, one.reason, two.title, two.money, two.reason
+    for (one, why), (two, why_two) in zip(cards[odd::2], cards[odd + 1 :: 2], strict=True):
+        words = one.title, one.money, why, two.title, two.money, why_two
         rows.append(_framed("pair", rtl, one.picture, two.picture, *words, one.button, two.button))
     return _joined(rows)
 
 
-def _rows(cards: Sequence[Card], rtl: bool) -> Markup:
-    return _joined([_framed("row", rtl, each.picture, each.title, each.money, each.reason) for each in cards])
+def _rows(cards: Sequence[Card], rtl: bool) -> Html:
+    return _joined([_framed("row", rtl, each.picture, each.title, each.money, reason) for each, reason in cards])
 
 
-def _list(cards: Sequence[Card], locale: str, rtl: bool, accent: str) -> Markup:
+def _list(cards: Sequence[Card], locale: str, rtl: bool, accent: str) -> Html:
     return _framed("list", rtl, _rows(cards, rtl))
 
 
-def _cart(cards: Sequence[Card], locale: str, rtl: bool, accent: str) -> Markup:
-    href = next((each.href for each in cards if each.href), None)
+def _cart(cards: Sequence[Card], locale: str, rtl: bool, accent: str) -> Html:
+    href = next((each.href for each, _ in cards if each.href), None)
     back = button(href, of_language(BUTTONS, locale).cart, accent)
     return _framed("cart", rtl, _rows(cards, rtl), back)
 
 
-def _stories(cards: Sequence[Card], locale: str, rtl: bool, accent: str) -> Markup:
+def _stories(cards: Sequence[Card], locale: str, rtl: bool, accent: str) -> Html:
     stories = []
-    for each in cards:
-        words = each.title, each.reason, each.money, each.button
+    for each, reason in cards:
+        words = each.title, reason, each.money, each.button
         stories.append(_framed("story", rtl, each.picture, *words) if each.pictured else _framed("words", rtl, *words))
     return _framed("stories", rtl, _joined(stories))
 
@@ -120,13 +120,13 @@ def _stories(cards: Sequence[Card], locale: str, rtl: bool, accent: str) -> Mark
 _SHAPES: Final = {"list": _list, "cart": _cart, "story": _stories}
 
 
-def _framed(name: str, rtl: bool, *pieces: Markup) -> Markup:
+def _framed(name: str, rtl: bool, *pieces: Html) -> Html:
     """Pieces in a frame. They are escaped already, and that is all that may come here."""
-    return Markup(_frame(name, rtl) % pieces)  # noqa: S704  # of pieces that are
+    return Html(_frame(name, rtl) % pieces)
 
 
-def _joined(pieces: Sequence[Markup]) -> Markup:
-    return Markup("".join(pieces))  # noqa: S704  # likewise
+def _joined(pieces: Sequence[Html]) -> Html:
+    return Html("".join(pieces))
 
 
 @lru_cache(maxsize=64)
