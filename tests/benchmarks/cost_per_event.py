@@ -4,8 +4,8 @@ The work is the same at every size: micro-batches of 40,000 events of 10,000 use
 so are the states, put back to twelve events before each micro-batch. The gate is left out: what it costs does not know
 how many users there are, and would only make the line flatter. Draws `docs/cost-per-event.svg`.
 
-A shared machine is now faster and now slower by a fifth, for a minute at a time. So before and after each turn the same
-thousand states are read and packed, and what the turn took is told as of a machine that does that in the usual time.
+A shared machine is now faster and now slower by a fifth, for a minute at a time, and only ever slower than it is by
+itself. So the sizes take turns, and the best turn of each counts.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ from __future__ import annotations
 import gc
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from statistics import median
 from typing import Final, NamedTuple
 
-from dataflows.aggregates.people import User
 from dataflows.events import MINUTE, Event
 from dataflows.lease import Lease
 from dataflows.owning import settle_memory
-from dataflows.state import user_states
 from tests.benchmarks.backlog import cpu_seconds, redis_pid
 from tests.benchmarks.crowd import ITEMS, TYPES, Model, batches, clock, models, people_in_process, populate, take_lease
 from tests.benchmarks.crowd import user_id as id_of
@@ -30,7 +28,7 @@ from tests.benchmarks.figures import Figure
 from tests.benchmarks.picture import Line, draw
 from tests.integration.stand import ROOT, Stand
 
-ROUNDS: Final = 5
+ROUNDS: Final = 8
 SIZES: Final = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 CACHE: Final = 100_000
 BATCH: Final = 40_000
@@ -45,21 +43,16 @@ MISSED: Final = "every user read from Redis"
 
 
 class Cost(NamedTuple):
-    """Microseconds an event: processor time of the flow and of Redis, and on the clock; and what the yardstick took."""
+    """Microseconds an event: processor time of the flow and of Redis, and on the clock."""
 
     flow: float
     redis: float
     wall: float
-    yardstick: float
 
     @property
     def cpu(self) -> float:
         """Processor time of both."""
         return self.flow + self.redis
-
-    def on(self, usual: float) -> Cost:
-        """The same on a machine where the yardstick takes `usual`."""
-        return Cost(*(each * usual / self.yardstick for each in self))
 
 
 class Crowd(NamedTuple):
@@ -80,12 +73,7 @@ def measure() -> list[Figure]:
             for case in (WARM, HELD, MISSED):
                 for crowd in crowds:
                     costs[case, crowd.size].append(_cost(crowd, case, random.Random(turn)))
-    usual = median(cost.yardstick for measured in costs.values() for cost in measured)
-    print(f"yardstick: {usual * 1000:.1f} ms, {_spread(costs.values())}", flush=True)
-    best = {
-        place: sorted((cost.on(usual) for cost in measured), key=lambda cost: cost.cpu)[len(measured) // 2]
-        for place, measured in costs.items()
-    }
+    best = {place: min(measured, key=lambda cost: cost.cpu) for place, measured in costs.items()}
     draw(
         PICTURE,
         "Processor time an event, by the number of users",
@@ -101,6 +89,8 @@ def measure() -> list[Figure]:
         if case == WARM:
             figures.append(Figure(f"… of which Redis, {size:,} users", cost.redis, "µs/event"))
             figures.append(Figure(f"… on the clock, {size:,} users", cost.wall, "µs/event"))
+            middle = median(each.cpu for each in costs[case, size])
+            figures.append(Figure(f"… the median turn, {size:,} users", middle, "µs/event"))
     return figures
 
 
@@ -134,28 +124,8 @@ def _cost(crowd: Crowd, case: str, chance: random.Random) -> Cost:
     made = batches(events, now)
     pid = redis_pid(crowd.stand)
     gc.collect()
-    before = _yardstick(crowd)
     redis, flow, wall = cpu_seconds(pid), time.process_time(), time.perf_counter()
     people.take(made, now)
     took = time.process_time() - flow, cpu_seconds(pid) - redis, time.perf_counter() - wall
-    after = _yardstick(crowd)
     populate(crowd.stand.client, numbers, crowd.made)
-    return Cost(*(seconds * MICROS / BATCH for seconds in took), (before + after) / 2)
-
-
-def _yardstick(crowd: Crowd) -> float:
-    """Seconds of processor time to read and pack a thousand states, the best of three times."""
-    packed = [each.packed for each in user_states(crowd.stand.client)([id_of(n) for n in range(1000)]) if each]
-    times = []
-    for _ in range(3):
-        started = time.process_time()
-        for each in packed:
-            User.unpack(each).pack()
-        times.append((time.process_time() - started) * 1000 / len(packed))
-    return min(times)
-
-
-def _spread(costs: Iterable[Sequence[Cost]]) -> str:
-    """How much faster and slower the machine was."""
-    times = [cost.yardstick for measured in costs for cost in measured]
-    return f"from {min(times) * 1000:.1f} to {max(times) * 1000:.1f}"
+    return Cost(*(seconds * MICROS / BATCH for seconds in took))
