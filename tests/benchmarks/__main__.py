@@ -6,7 +6,7 @@ Machines differ and are shared, so each figure stands beside that of a peer meas
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tests.benchmarks import (
@@ -33,7 +33,7 @@ from tests.benchmarks import (
 )
 from tests.benchmarks.figures import Figure
 
-BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
+BENCHMARKS: dict[str, Callable[[], Iterable[Figure]]] = {
     "windows": windows.measure,
     "anomalies": anomalies.measure,
     "drift": drift.measure,

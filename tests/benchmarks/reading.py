@@ -60,7 +60,7 @@ POST: Final = """wrk.format("POST", "/get-online-features", {["Content-Type"] = 
     '{"feature_service": "blocks_user", "entities": {"user_id": ["' .. paths[place] .. '"]}}')"""
 
 
-def measure() -> list[Figure]:
+def measure() -> Iterator[Figure]:
     if shutil.which("wrk") is None:
         raise SystemExit("this benchmark makes its load with wrk: apt-get install wrk")
     with tempfile.TemporaryDirectory() as folder:
@@ -73,10 +73,10 @@ def measure() -> list[Figure]:
             url = stand.start_api()
             _hold_to_three_blocks(url, users)
             with _feast_serve(stand) as feast:
-                against = _against_feast(url, feast, names)
-            figures = [*against, *_batch(url, users)]
-            asked = [f"/v1/blocks/bench?user_id={user}" for user in users]
-            return [*figures, *tail.of(stand, asked, KEY), *_memory(stand, url, users)]
+                yield from _against_feast(url, feast, names)
+            yield from _batch(url, users)
+            yield from tail.of(stand, [f"/v1/blocks/bench?user_id={user}" for user in users], KEY)
+            yield from _memory(stand, url, users)
 
 
 def _features(stand: Stand) -> list[str]:
