@@ -146,12 +146,11 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         if remembered:
             tasks.append(asyncio.create_task(keep_remembering(snapshot, remembered)))
         server.warm()
+        device_of("Mozilla/5.0" if knows_devices else "")  # a quarter of a second in which no other thread runs
         gc.collect()
         gc.set_threshold(YOUNG)
         gc.freeze()  # what the modules hold is there for good: no collection need look through it
-        warming = asyncio.create_task(asyncio.to_thread(device_of, "Mozilla/5.0" if knows_devices else ""))
         yield {CROWD: crowd}
-        await warming
         while pending := [task for task in tasks if not task.done()]:
             # More than once: what is cancelled as its own time runs out takes that for the reason, and goes on.
             for task in pending:

@@ -22,6 +22,7 @@ from typing import Any, Final
 import uvicorn
 
 from api import connection, resolve, serve
+from api.__main__ import KEEP_ALIVE
 from api.app import create
 from api.features import OnlineFeatures
 from api.settings import api_settings
@@ -133,7 +134,7 @@ def main(port: int, file: Path) -> None:
 
     uvicorn.run(
         watched, port=port, http=connection.Connection, access_log=False, log_level="warning", interface="asgi3",
-        proxy_headers=False,
+        proxy_headers=False, timeout_keep_alive=KEEP_ALIVE,
     )  # fmt: skip
 
 
