@@ -83,3 +83,10 @@ def store(running_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) 
         store = FeatureStore(repo_path=str(repo))
         store.apply(declared)
         yield store
+
+
+@pytest.fixture
+def no_task_failed_unseen(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No task may end in an error that nobody looked at."""
+    yield
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []

@@ -15,7 +15,7 @@ from api.answer import Answer, Block, Item, Source
 from api.decisions import MOST, MOST_REMEMBERED, REMEMBERED_SECONDS, Decisions, Mail, pack, unpack
 from api.render import render_json
 from tests.contract.redis_server import RedisServer
-from tests.contract.test_redis_failures import CARTS, ITEMS, open_shop, stock
+from tests.contract.shop import CARTS, ITEMS, open_shop, stock
 
 T = TypeVar("T")
 NOW = 1_700_000_000

@@ -17,7 +17,7 @@ from api.picture import blank
 from api.seals import Pass, Seals
 from tests.contract.redis_server import RedisServer
 from tests.contract.service import Service, service
-from tests.contract.test_redis_failures import CARTS, ITEMS, stock
+from tests.contract.shop import CARTS, ITEMS, stock
 
 HOME = "https://shop.example/front"
 SEALED_WITH = "a-secret-of-a-test-0123456789abcdef"
