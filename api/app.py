@@ -146,7 +146,8 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         if remembered:
             tasks.append(asyncio.create_task(keep_remembering(snapshot, remembered)))
         server.warm()
-        device_of("Mozilla/5.0" if knows_devices else "")  # a quarter of a second in which no other thread runs
+        if knows_devices:
+            device_of("Mozilla/5.0")  # prepares its rules, a quarter of a second in which no other thread runs
         gc.collect()
         gc.set_threshold(YOUNG)
         gc.freeze()  # what the modules hold is there for good: no collection need look through it

@@ -18,7 +18,7 @@ from api.template import template
 from api.words import BUTTONS, locale_of, of_language
 
 Html = NewType("Html", str)
-"""HTML in which whatever comes from outside is escaped. It is no `Markup`, which looks at each text that joins it."""
+"""HTML in which whatever comes from outside is escaped. Unlike `Markup` it looks at no text that joins it."""
 
 NOTHING: Final = Html("")
 
@@ -88,9 +88,14 @@ def card(item: Item, role: str, locale: str, accent: str) -> Card:
     return pieces, _reason(item.reason, role, locale) if item.reason else NOTHING
 
 
+def as_html(drawn: Markup) -> Html:
+    """What was escaped, as HTML that is put together without being looked at again."""
+    return Html(str(drawn))
+
+
 def button(href: str | None, label: str, accent: str) -> Html:
     """A button that leads somewhere; nothing where there is nowhere to go."""
-    return _html(_macros(accent).button(href, label))
+    return as_html(_macros(accent).button(href, label))
 
 
 def prices(amount: float | None, before: float | None, currency: str | None, locale: str) -> tuple[str, str]:
@@ -104,7 +109,7 @@ def prices(amount: float | None, before: float | None, currency: str | None, loc
 @lru_cache(maxsize=4096)
 def heading(text: str, locale: str) -> Html:
     """The title of a block for HTML."""
-    return _html(_dressed(clean(text, TITLE), locale))
+    return as_html(_dressed(clean(text, TITLE), locale))
 
 
 @lru_cache(maxsize=8192)
@@ -119,10 +124,10 @@ def _pieces(
     initial = _dressed(shown[:1].upper(), locale)
     label = words.read if role == "story" and amount is None else words.view
     return Pieces(
-        _html(macros.picture(href, src, alt, initial, size.picture, size.column)),
-        _html(macros.title(href, _dressed(shown, locale), *size.title)),
-        _html(macros.money(price, was)),
-        NOTHING if role == "row" else _html(macros.button(href, label, alt, role == "pair")),
+        as_html(macros.picture(href, src, alt, initial, size.picture, size.column)),
+        as_html(macros.title(href, _dressed(shown, locale), *size.title)),
+        as_html(macros.money(price, was)),
+        NOTHING if role == "row" else as_html(macros.button(href, label, alt, role == "pair")),
         href,
         src is not None,
     )
@@ -131,11 +136,7 @@ def _pieces(
 @lru_cache(maxsize=8192)
 def _reason(text: str, role: str, locale: str) -> Html:
     size = ROLES[role]
-    return _html(_macros().reason(_dressed(clean(text, size.longest_reason), locale), *size.reason))
-
-
-def _html(drawn: Markup) -> Html:
-    return Html(str(drawn))
+    return as_html(_macros().reason(_dressed(clean(text, size.longest_reason), locale), *size.reason))
 
 
 def _dressed(text: str, locale: str) -> Markup:

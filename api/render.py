@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from api.answer import Answer, Block
 from api.blocks import KINDS
-from api.card import TITLE, Card, Html, Texts, button, card, heading, text_card
+from api.card import TITLE, Card, Html, Texts, as_html, button, card, heading, text_card
 from api.dress import clean, for_text
 from api.template import template
 from api.words import BUTTONS, locale_of, of_language
@@ -55,7 +55,7 @@ def render_html(answer: Answer, *, accent: str = "#1f6f5c", locale: str = "en") 
     blocks = [_block(block, locale, rtl, accent) for block in answer.blocks if block.items]
     if not blocks:
         return ""
-    html = _framed("mail", rtl, Html(str(escape(locale.replace("_", "-")))), _joined(blocks))
+    html = _framed("mail", rtl, as_html(escape(locale.replace("_", "-"))), _joined(blocks))
     return html.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
