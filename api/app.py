@@ -27,6 +27,7 @@ from api import (
     open_routes,
     problems,
     quality,
+    reading_routes,
     schemas,
     script,
     serve,
@@ -177,7 +178,9 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     problems.install(app)
 
     guarded = Routes(app, access)
-    guarded.add(serve.block_routes(server), "read", plain=True)  # first, since routes are tried one after another
+    guarded.add(
+        reading_routes.block_routes(server), "read", plain=True
+    )  # first, since routes are tried one after another
     paths: set[str] = set()
     for collecting in install_door(app, collector, Keys(access, "collect"), settings):
         guarded.note(collecting, "collect")
@@ -187,7 +190,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     feeding = feeds.routes(server, Keys(access, "read", plain=True))  # which ask for a key where a layout is not public
     guarded.note(feeding, "read")
     app.include_router(feeding)
-    guarded.add(serve.user_routes(features), "read")
+    guarded.add(reading_routes.user_routes(features), "read")
     guarded.add(admin.routes(ring, audit), "admin")
     guarded.add(erasure_routes.routes(eraser, audit), "admin")
     desk = oauth.TokenDesk(access, signing, settings.oauth_issuer, rates, read_rate(settings.rate_tokens))

@@ -15,7 +15,8 @@ from api.access import Keys
 from api.crowd import BLOCKS
 from api.plans import Layout
 from api.problems import Problem
-from api.serve import Asked, BlockServer, Format, answered
+from api.reading_routes import answered
+from api.serve import Asked, BlockServer, Format
 
 FORMATS: Final = {each.value: each for each in Format}
 

@@ -11,21 +11,20 @@ from datetime import datetime, timezone
 from enum import Enum
 from functools import cache
 from http import HTTPStatus
-from typing import Annotated, Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import redis
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Response
 from prometheus_client import Counter
 from redis.asyncio.connection import async_timeout as timeout  # of asyncio, or its backport
 
 from api import resolve
 from api.answer import Answer, Block
 from api.breaker import Breaker
-from api.crowd import PLAIN
 from api.decisions import Decisions, is_personal
 from api.features import OnlineFeatures
 from api.known import Known, UserFeatures
-from api.metrics import BLOCKS, BLOCKS_SECONDS, DEGRADED
+from api.metrics import BLOCKS, DEGRADED
 from api.plans import Layout
 from api.problems import Problem
 from api.render import render_html, render_json, render_text
@@ -36,7 +35,6 @@ from api.snapshot import Snapshot
 from api.telling import Telling
 from api.together import Together
 from api.wording import moment
-from dataflows.events import to_rfc3339
 
 T = TypeVar("T")
 RESERVE: Final = 0.01
@@ -358,57 +356,3 @@ async def _read_or_skip(reading: Coroutine[Any, Any, None], give_up_at: float) -
 def may_see(user: UserFeatures, before: Answer) -> bool:
     """Whether a user may be shown what was decided before: not what tells of them, once they withhold consent."""
     return user.profile_allowed is not False or not is_personal(before)
-
-
-def routes(server: BlockServer, features: OnlineFeatures) -> APIRouter:
-    """The reading routes."""
-    router = APIRouter()
-    router.include_router(block_routes(server))
-    router.include_router(user_routes(features))
-    return router
-
-
-def block_routes(server: BlockServer) -> APIRouter:
-    """The route of blocks."""
-    router = APIRouter(prefix="/v1", tags=["blocks"])
-
-    @router.get("/blocks/{layout}", response_class=Response)
-    async def blocks(
-        request: Request,
-        layout: str,
-        user_id: Annotated[str, Query(description="empty where the tool knows of none: then what everybody is shown")],
-        send_id: str | None = None,
-        exclude: Annotated[str, Query(description="item ids, separated by commas")] = "",
-        format: Annotated[Format, Query()] = Format.json,  # noqa: A002  # the contract's name
-    ) -> Response:
-        """The blocks of one mail to one user, as JSON, e-mail-safe HTML or text."""
-        return await answered(server, request, server.layout(layout), Asked(user_id, send_id, exclude, format))
-
-    return router
-
-
-async def answered(server: BlockServer, request: Request, layout: Layout, asked: Asked) -> Response:
-    """The blocks of one mail to whoever may have them; plain ones where they call too often, or too many do."""
-    with BLOCKS_SECONDS.time():
-        if plain := getattr(request.state, "plain", False):
-            DEGRADED.labels("rate").inc()
-        return await server.respond(layout, asked, plain=plain or PLAIN in request.scope)
-
-
-def user_routes(features: OnlineFeatures) -> APIRouter:
-    """The route of what is known of users."""
-    router = APIRouter(prefix="/v1", tags=["users"])
-
-    @router.get("/users/{user_id:path}")
-    async def user(user_id: str) -> dict[str, Any]:
-        """What is known of a user: every feature by view, and of when each view is."""
-        try:
-            views, times = await features.everything(user_id)
-        except (redis.RedisError, OSError):
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE, "the online store does not answer; ask again", {"Retry-After": "1"}
-            ) from None
-        as_of = {view: to_rfc3339(at) for view, at in times.items()}
-        return {"user_id": user_id, "known": bool(views), "features": views, "as_of": as_of}
-
-    return router

@@ -19,7 +19,8 @@ from api.breaker import PAUSE
 from api.decisions import Decisions
 from api.features import OnlineFeatures, connect
 from api.layout import load_layouts
-from api.serve import BlockServer, routes
+from api.reading_routes import routes
+from api.serve import BlockServer
 from api.served import Served
 from api.snapshot import Snapshot, refresh
 from dataflows.events import Event

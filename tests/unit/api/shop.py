@@ -17,7 +17,8 @@ from api.access import Keys
 from api.answer import Answer
 from api.known import CatalogueRow, ScopeFeatures, UserFeatures
 from api.layout import Layout, load_layouts
-from api.serve import BlockServer, routes
+from api.reading_routes import routes
+from api.serve import BlockServer
 from api.snapshot import Snapshot, refresh
 from dataflows.events import Event
 
