@@ -7,6 +7,7 @@ another, each by one that answers already; a kill or a fault replaces one; SIGTE
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from uvicorn.supervisors import Multiprocess
 
 from api.connection import Connection
 from api.layout import LayoutError, chosen_layouts
+from api.listening import listeners
 from api.settings import api_settings
 from dataflows.settings import SettingError
 
@@ -49,10 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "proxy_headers": False,  # `api.edge` reads them, from proxies that are named
     }  # fmt: skip
     if chosen.workers is None:
-        uvicorn.run("api.worker:app", **how)
-        return 0
+        config = uvicorn.Config("api.worker:app", **how)
+        server = uvicorn.Server(config)
+        with contextlib.suppress(KeyboardInterrupt):  # said again once it has ended
+            server.run(listeners(config))
+        return 0 if server.started else STARTUP_FAILURE
     config = uvicorn.Config("api.worker:app", workers=chosen.workers, **how)
-    workers = Multiprocess(config, [config.bind_socket()])
+    workers = Multiprocess(config, listeners(config))
     workers.run()
     failed = any(process.exitcode == STARTUP_FAILURE for process in workers.processes)
     return STARTUP_FAILURE if failed else 0

@@ -187,7 +187,8 @@ class Keys:
     def check(self, request: Request, given: bytes) -> None:
         """As `allow`, for a key alone."""
         address = address_of(request)
-        self._count(self.access.check(given, self.scope, address), address)
+        caller = self.access.check(given, self.scope, address)
+        request.state.plain = self._count(caller, address)
 
     def _count(self, caller: Caller, address: str) -> bool:
         """Count a call; whether it is one too many.

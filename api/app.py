@@ -37,6 +37,7 @@ from api.access import SCOPES, Access, Keys, fixed
 from api.audit import Audit
 from api.bearers import Bearers
 from api.context import Context, KeepScope
+from api.counter import COUNTER, Counter
 from api.crowd import CROWD, Crowd
 from api.decisions import Decisions
 from api.demo import pages
@@ -152,7 +153,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         gc.collect()
         gc.set_threshold(YOUNG)
         gc.freeze()  # what the modules hold is there for good: no collection need look through it
-        yield {CROWD: crowd}
+        yield {CROWD: crowd, COUNTER: counter}
         while pending := [task for task in tasks if not task.done()]:
             # More than once: what is cancelled as its own time runs out takes that for the reason, and goes on.
             for task in pending:
@@ -217,12 +218,14 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     )  # whose reader is a browser
     if settings.demo:
         app.include_router(pages.routes(settings.api_keys[0]))
+    reading, proxies = Keys(access, "read", plain=True), Proxies(settings.trusted_proxies)
+    counter = Counter(server, reading, proxies)
     app.state.publisher, app.state.telling, app.state.decisions = publisher, telling, decisions
-    app.state.eraser, app.state.hooks = eraser, hooks
+    app.state.eraser, app.state.hooks, app.state.counter = eraser, hooks, counter
     app.state.known_keys, app.state.signing, app.state.rates, app.state.routes = known, signing, rates, guarded
     app.add_middleware(KeepScope)
-    app.add_middleware(Hatch, server=server, keys=Keys(access, "read", plain=True))
-    app.add_middleware(Edge, proxies=Proxies(settings.trusted_proxies))  # last, so that it is around whatever answers
+    app.add_middleware(Hatch, server=server, keys=reading)
+    app.add_middleware(Edge, proxies=proxies)  # last, so that it is around whatever answers
     return app
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from api.counter import COUNTER, Counter
 from api.crowd import BLOCKS, CROWD, PLAIN, Crowd, Place, Way
 from api.edge import SAFE
 from api.glance import body_to_come, path_of
@@ -55,12 +56,14 @@ _EVENTS_AWAY: Final = _Refusal(SAY_EVENTS, (b"access-control-allow-origin", b"*"
 _ASKS: Final = b"GET " + BLOCKS.encode()
 _TELLS: Final = b"POST /"
 _CLOSE: Final = (b"connection", b"close")
+_CROWDED: Final = DEGRADED.labels("crowd")
 
 
 class Connection(HttpToolsProtocol):
     """Speaks HTTP with one client."""
 
     _crowd: Crowd | None = None
+    _counter: Counter | None = None
     _leaving = False
     _between = True
     """Whether all that came is read to the end of a request."""
@@ -71,7 +74,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: BaseTransport) -> None:
         """A client is there."""
         super().connection_made(transport)  # type: ignore[arg-type]
-        self._crowd = self.app_state.get(CROWD)
+        self._crowd, self._counter = self.app_state.get(CROWD), self.app_state.get(COUNTER)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
@@ -168,7 +171,11 @@ class Connection(HttpToolsProtocol):
             super()._start_asgi_task(cycle, app)
         else:
             if place.way is Way.plain:
-                DEGRADED.labels("crowd").inc()
+                _CROWDED.inc()
+                if self._hands_out(cycle):
+                    # How long the place is held is how long the loop is at what came with this one.
+                    self.loop.call_soon(crowd.leave, place)
+                    return
                 scope[PLAIN] = True
             super()._start_asgi_task(cycle, _leaving(app, crowd, place))
 
@@ -178,11 +185,32 @@ class Connection(HttpToolsProtocol):
             cycle.keep_alive = False  # whether its body comes is open
         refusal = _AWAY if path.startswith(BLOCKS) else _EVENTS_AWAY
         headers = cycle.default_headers
-        self.transport.write(refusal.said(headers) if cycle.keep_alive else refusal.told([*headers, _CLOSE]))
+        self._end(cycle, refusal.said(headers) if cycle.keep_alive else refusal.told([*headers, _CLOSE]))
+
+    def _hands_out(self, cycle: Any) -> bool:
+        """Answer at once, if that can be."""
+        if self._counter is None or self.flow.write_paused or cycle.waiting_for_100_continue:
+            return False
+        try:
+            handed = self._counter.hand_out(cycle.scope)
+        except Exception:  # whatever it is: the long way meets it again, tells of it and answers
+            return False
+        if handed is None:
+            return False
+        own = [*cycle.default_headers, *([] if cycle.keep_alive else [_CLOSE])]
+        self._end(cycle, b"%s%s\r\n%s" % (handed.head, b"".join(b"%s: %s\r\n" % pair for pair in own), handed.body))
+        return True
+
+    def _end(self, cycle: Any, answer: bytes) -> None:
+        """Send an answer that is whole."""
+        self.transport.write(answer)
         cycle.response_started = cycle.response_complete = True
         if not cycle.keep_alive:
             self.transport.close()
-        self.on_response_complete()
+        if self.pipeline:  # not from within the one before: there may be more of them than calls may be nested
+            self.loop.call_soon(self.on_response_complete)
+        else:
+            self.on_response_complete()
 
 
 def _leaving(app: Any, crowd: Crowd, place: Place) -> Any:

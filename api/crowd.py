@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 LEAST_IN_WORK: Final = 16.0
 LEAST_PLAIN: Final = 8.0
 LEAST_BEHIND: Final = 2.0
-"""Whole ones at once where the loop itself is behind: one of them takes the time of eight that are plain."""
+"""Whole ones at once where the loop itself is behind: one of them takes the time of ten or more that are plain."""
 FEW_PLAIN: Final = 2 * LEAST_PLAIN
 """Where no more plain ones than so many are made in time, the loop is behind."""
 FIRST_IN_WORK: Final = 64.0
@@ -113,9 +113,9 @@ class Crowd:
     of all when it has much to do, a picture must always come and a click must always lead somewhere.
 
     Args:
-        deadline: seconds in which blocks are to be answered. A whole answer has a third of them. A plain one runs
-            through at once, so that how long it takes is how long the loop's queue is, in which a whole one stands four
-            times: for itself, and for what it reads.
+        deadline: seconds in which blocks are to be answered. A whole answer has a third of them. A plain one is made
+            at once, and keeps its place until the loop turns to what else there is: that is how long the loop's queue
+            is, in which a whole one stands four times, for itself and for what it reads.
         collecting: the paths that take events.
         connections: how many may be open at once; 0: any number.
         clock: seconds.

@@ -39,7 +39,12 @@ PAGES: Final = (
 )
 """Of the documentation, which comes with a script of its own."""
 DOCUMENTATION: Final = ("/docs", "/redoc")
-ALWAYS_HTTPS: Final = (b"strict-transport-security", b"max-age=31536000")
+_BY_HTTPS: Final = (*SAFE, (b"strict-transport-security", b"max-age=31536000"))
+
+
+def always(scheme: str) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers of every answer that does not say otherwise, to who came by `http` or `https`."""
+    return _BY_HTTPS if scheme == "https" else SAFE
 
 
 class Edge:
@@ -59,7 +64,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         self._proxies.settle(scope)
-        added = (*SAFE, ALWAYS_HTTPS) if scope["scheme"] == "https" else SAFE
+        added = always(scope["scheme"])
         if scope["path"] in DOCUMENTATION:
             added = (*added[:3], (CSP, PAGES), *added[4:])
 

@@ -5,6 +5,7 @@ Whatever is not asked for in the usual form goes the long way, and is answered t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -36,7 +37,8 @@ class Hatch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on."""
         path = scope.get("path", "")
-        asked = self._asked(scope, path) if path.startswith(BLOCKS) and scope.get("method") == "GET" else None
+        is_for_blocks = path.startswith(BLOCKS) and scope.get("method") == "GET"
+        asked = asked_in(scope, self._server.layouts) if is_for_blocks else None
         if asked is None:
             await self._app(scope, receive, send)
             return
@@ -48,10 +50,12 @@ class Hatch:
             response = problem.response()
         await response(scope, receive, send)
 
-    def _asked(self, scope: Scope, path: str) -> tuple[Layout, Asked] | None:
-        layout = self._server.layouts.get(path.removeprefix(BLOCKS))
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        format_ = FORMATS.get(query.get("format", Format.json.value))
-        if layout is None or format_ is None or not query.get("user_id"):
-            return None
-        return layout, Asked(query["user_id"], query.get("send_id"), query.get("exclude", ""), format_)
+
+def asked_in(scope: Scope, layouts: Mapping[str, Layout]) -> tuple[Layout, Asked] | None:
+    """What a request for blocks asks for, if it does so in the usual form."""
+    layout = layouts.get(scope["path"].removeprefix(BLOCKS))
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    format_ = FORMATS.get(query.get("format", Format.json.value))
+    if layout is None or format_ is None or not query.get("user_id"):
+        return None
+    return layout, Asked(query["user_id"], query.get("send_id"), query.get("exclude", ""), format_)

@@ -14,6 +14,7 @@ from api.answer import Answer, Block
 from api.seals import Pass
 from dataflows.events import MINUTE, SECOND, Event, Line, to_micros
 
+BLOCK_SERVED: Final = "block_served"
 DEAREST: Final = 1_000_000_000
 OPENED_ONCE: Final = 30 * MINUTE
 CLICKED_ONCE: Final = 10 * SECOND
@@ -36,8 +37,8 @@ def served(answer: Answer, variant: str, once: str = "") -> list[Event]:
     whose = (answer.send_id or "", answer.user_id, answer.layout)
     return [
         Event(
-            event_id=id_of("served", once, *whose, place, *_shown(block)),
-            type="block_served",
+            event_id=id_of("served", once, *whose, place, *shown(block)),
+            type=BLOCK_SERVED,
             occurred_at=at,
             user_id=answer.user_id,
             send_id=answer.send_id or None,
@@ -93,7 +94,8 @@ def id_of(kind: str, *parts: str | int) -> str:
     return f"{kind}-{blake2b(msgspec.msgpack.encode(parts), digest_size=16).hexdigest()}"
 
 
-def _shown(block: Block) -> tuple[str, ...]:
+def shown(block: Block) -> tuple[str, ...]:
+    """What a block shows and why, as far as it makes it another one."""
     return (block.block, block.source, *[item.item_id for item in block.items])
 
 

@@ -49,7 +49,9 @@ async def answered(server: BlockServer, request: Request, layout: Layout, asked:
     with BLOCKS_SECONDS.time():
         if plain := getattr(request.state, "plain", False):
             DEGRADED.labels("rate").inc()
-        return await server.respond(layout, asked, plain=plain or PLAIN in request.scope)
+        if plain or PLAIN in request.scope:
+            return server.write_plainly(layout, asked).response()
+        return await server.respond(layout, asked)
 
 
 def user_routes(features: OnlineFeatures) -> APIRouter:

@@ -49,6 +49,7 @@ AGREED: Final = "private, max-age=300"
 
 
 NOBODY: Final = UserFeatures()
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 class Format(str, Enum):
@@ -74,6 +75,28 @@ class Asked(NamedTuple):
     send_id: str | None = None
     exclude: str = ""
     format: Format = Format.json
+
+    @property
+    def send_of(self) -> str | None:
+        """The mail, of which something is decided; of who is nobody, nothing is."""
+        return (self.user_id and self.send_id) or None
+
+    @property
+    def excluded(self) -> frozenset[str]:
+        """The items that are not to be in it."""
+        return frozenset(filter(None, map(str.strip, self.exclude.split(",")))) if self.exclude else _NOTHING
+
+
+class Written(NamedTuple):
+    """A mail as it is sent, what that is, and who may keep it."""
+
+    body: str | bytes
+    media_type: str
+    kept: str
+
+    def response(self) -> Response:
+        """What sends it."""
+        return Response(self.body, headers={"Cache-Control": self.kept}, media_type=self.media_type)
 
 
 class _Read(NamedTuple):
@@ -130,30 +153,33 @@ class BlockServer:
         self.shelves = Shelves(features, snapshot, monotonic)
         self.capped = any(plan.frequency_cap for layout in layouts.values() for plan in layout.blocks)
 
-    async def answer(
-        self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str], *, plain: bool = False
-    ) -> Answer:
-        """The blocks of one mail; never fails for want of the online store. If it is to be plain, nothing is read.
+    async def answer(self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]) -> Answer:
+        """The blocks of one mail; never fails for want of the online store.
 
         All parts of a mail that are asked for at once are given one answer, whether it can be kept or not.
         """
-        if plain or not send_id:
-            return await self._answer(layout, user_id, send_id, excluded, plain=plain)
+        if not send_id:
+            return await self._answer(layout, user_id, send_id, excluded)
         what = user_id, send_id, layout.name
         answer, shared = await self._together.once(what, lambda: self._answer(layout, user_id, send_id, excluded))
         if shared:
             self.settling.count_found(1)
         return answer
 
-    async def _answer(
-        self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str], *, plain: bool = False
+    async def _answer(self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]) -> Answer:
+        decided = await self._decided(layout, user_id, send_id or None, excluded)
+        return decided or self.answer_plainly(layout, user_id, send_id, excluded, keep=True)
+
+    def answer_plainly(
+        self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str], *, keep: bool = False
     ) -> Answer:
-        decided = None if plain else await self._decided(layout, user_id, send_id or None, excluded)
-        if decided is not None:
-            return decided
+        """The blocks of one mail from what this process remembers: nothing is read.
+
+        If `keep`, this is what the mail shows from now on, if it can be kept.
+        """
         blocks = self.plain(layout, excluded)
         made = self.made(layout, user_id, send_id or None, layout.locale, NOBODY, blocks)
-        return self.settling.without_store(made, keep=not plain)
+        return self.settling.without_store(made, keep=keep)
 
     async def decided(self, layout: Layout, user_id: str, send_id: str) -> Answer | None:
         """What a mail shows, decided before or now; None where that cannot be known."""
@@ -176,15 +202,13 @@ class BlockServer:
         await self.note(settled.made, send_id)
         return settled.answers[0]
 
-    async def respond(self, layout: Layout, asked: Asked, *, plain: bool) -> Response:
-        """The blocks of one mail as they are sent; of who is nobody, nothing is decided."""
-        if not asked.user_id:
-            asked = asked._replace(send_id=None)
-        excluded = frozenset(filter(None, map(str.strip, asked.exclude.split(","))))
-        answer = await self.answer(layout, asked.user_id, asked.send_id, excluded, plain=plain)
-        fresh = {"Cache-Control": AGREED if asked.send_id and answer.features_as_of else "no-store"}
-        write, media_type = _WRITTEN[asked.format]
-        return Response(write(answer), headers=fresh, media_type=media_type)
+    async def respond(self, layout: Layout, asked: Asked) -> Response:
+        """The blocks of one mail as they are sent."""
+        return _written(await self.answer(layout, asked.user_id, asked.send_of, asked.excluded), asked).response()
+
+    def write_plainly(self, layout: Layout, asked: Asked) -> Written:
+        """Likewise, as `answer_plainly` has them, and not yet a response."""
+        return _written(self.answer_plainly(layout, asked.user_id, asked.send_of, asked.excluded), asked)
 
     def warm(self) -> None:
         """Draw every mail once, for nobody: what is read or made the first time, nobody is to wait for."""
@@ -328,6 +352,11 @@ class BlockServer:
         if kept is None or kept.now != now or kept.fallback is not snapshot.fallback:
             kept = self._plain[layout.name] = _Kept(now, snapshot.fallback, _from(snapshot, layout, (), user, now))
         return kept.blocks
+
+
+def _written(answer: Answer, asked: Asked) -> Written:
+    write, media_type = _WRITTEN[asked.format]
+    return Written(write(answer), media_type, AGREED if asked.send_of and answer.features_as_of else "no-store")
 
 
 def _from(

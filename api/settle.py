@@ -16,9 +16,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import redis
 
-from api.answer import Answer
+from api.alike import Alike, can_tell
+from api.answer import Answer, Block
 from api.decisions import Decisions, is_empty
-from api.mail_events import served
+from api.mail_events import BLOCK_SERVED, served
 from api.metrics import DECISIONS
 from api.plans import Layout
 from api.telling import Telling
@@ -52,6 +53,8 @@ class Settling:
         self._later: set[asyncio.Task[Any]] = set()
         self._once = map(f"{token_hex(16)}{{:x}}".format, count())
         """Words that nobody says twice, in any process; drawing each of them would be two hundredths of a batch."""
+        self._seen: dict[str, tuple[Block, ...] | Alike] = {}
+        """By layout, the plain blocks that were told of last."""
 
     async def found(self, user_ids: Collection[str], send_id: str | None, layout: str) -> dict[str, Answer]:
         """By user, what was decided for a mail before; what Redis lost and this process remembers is kept there again.
@@ -102,7 +105,7 @@ class Settling:
                 task = asyncio.create_task(self._keep(answer))
                 self._later.add(task)
                 task.add_done_callback(self._later.discard)
-        self._tell([answer])
+        self._tell_of_plain(answer)
         return answer
 
     def remembered(self, user_id: str, send_id: str, layout: str) -> Answer | None:
@@ -124,12 +127,29 @@ class Settling:
         with contextlib.suppress(redis.RedisError, OSError):
             await self._decisions.keep([answer], self._seconds())
 
+    def _tell_of_plain(self, answer: Answer) -> None:
+        """As `_tell`, of an answer whose blocks many others may have too: from the second on it is known that they do.
+
+        What differs from mail to mail, as where items are excluded, is not worth preparing.
+        """
+        seen = self._seen.get(answer.layout)
+        if isinstance(seen, Alike) and seen.blocks is answer.blocks:
+            if answer.user_id and can_tell(answer.user_id) and can_tell(answer.send_id or ""):
+                self._telling.tell_written(answer.user_id, BLOCK_SERVED, seen.told_of(answer, self._word(answer)))
+                return
+        else:
+            again = seen is answer.blocks and answer.user_id
+            self._seen[answer.layout] = Alike(answer, self._variants[answer.layout]) if again else answer.blocks
+        self._tell([answer])
+
+    def _word(self, answer: Answer) -> str:
+        return "" if answer.send_id else next(self._once)
+
     def _tell(self, answers: Sequence[Answer]) -> None:
         for answer in answers:
             if not answer.user_id:  # an event is somebody's
                 continue
-            once = "" if answer.send_id else next(self._once)
-            self._telling.tell(served(answer, self._variants[answer.layout], once))
+            self._telling.tell(served(answer, self._variants[answer.layout], self._word(answer)))
 
 
 def _variant(layout: Layout) -> str:

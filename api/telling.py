@@ -34,7 +34,7 @@ GATHERS: Final = 0.01
 FIRST_PAUSE: Final = 0.05
 MOST_PAUSE: Final = 1.0
 """Seconds between tries."""
-_LONGEST_ID: Final = 200
+LONGEST_ID: Final = 200
 LAST_SECONDS: Final = 2.0
 """How long a process that ends tries to get rid of its queue."""
 
@@ -84,6 +84,19 @@ class Telling:
                 TOLD.labels(event.type, "lost").inc()
                 continue
             self._queue.append(_Told(partition_of(event.key, self._publisher.partitions), raw, event.type))
+        self._start()
+
+    def tell_written(self, owner: str, kind: str, written: Sequence[bytes]) -> None:
+        """As `tell`, of events of one kind and owner that are written already, by who knows that they are right."""
+        partition = partition_of(owner, self._publisher.partitions)
+        for raw in written:
+            if len(self._queue) >= self._most or len(raw) > MAX_EVENT_BYTES:
+                TOLD.labels(kind, "lost").inc()
+                continue
+            self._queue.append(_Told(partition, raw, kind))
+        self._start()
+
+    def _start(self) -> None:
         if self._queue and self._sending is None:
             self._sending = asyncio.create_task(self._send())
 
@@ -158,4 +171,4 @@ def _is_plain(event: Event, raw: bytes) -> bool:
 @lru_cache(maxsize=512)
 def _is_word(text: str) -> bool:
     """Of the blocks of a mail it is always the same."""
-    return 0 < len(text) <= _LONGEST_ID and text.isascii() and text.isprintable()
+    return 0 < len(text) <= LONGEST_ID and text.isascii() and text.isprintable()

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from msgspec import convert
 
 from dataflows.aggregates.effects import Fact
-from dataflows.events import DAY, EVENT_TYPES, HOUR, MINUTE, SECOND, Event
+from dataflows.events import DAY, EVENT_TYPES, HOUR, MINUTE, SECOND, Event, parse
 
 NOW: Final = 1_779_010_200 * SECOND
 
@@ -281,3 +281,11 @@ def routes_of(app: Any) -> Iterator[tuple[str, str]]:
 
 
 EVENT_FIELDS: Final = Event.__struct_fields__
+
+
+def read(owner: str, kind: str, written: Sequence[bytes]) -> list[Event]:
+    """Events that are told of already written, each one of that kind and owner."""
+    events = [parse(raw, json.loads(raw)["occurred_at"]) for raw in written]
+    found = [each for each in events if isinstance(each, Event)]
+    assert [(each.user_id, each.type) for each in found] == [(owner, kind)] * len(written)
+    return found

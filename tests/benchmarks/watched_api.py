@@ -25,6 +25,7 @@ from api import connection, resolve, serve
 from api.__main__ import KEEP_ALIVE
 from api.app import create
 from api.features import OnlineFeatures
+from api.listening import listeners
 from api.settings import api_settings
 from api.settle import Settling
 from api.shelf import Shelf
@@ -132,10 +133,11 @@ def main(port: int, file: Path) -> None:
         if ended - came > SLOW and len(seen.slow) < MOST_KEPT:
             seen.slow.append({"came": came, "ended": ended, "spans": {"waiting for its turn": began - came, **spans}})
 
-    uvicorn.run(
+    config = uvicorn.Config(
         watched, port=port, http=connection.Connection, access_log=False, log_level="warning", interface="asgi3",
         proxy_headers=False, timeout_keep_alive=KEEP_ALIVE,
     )  # fmt: skip
+    uvicorn.Server(config).run(listeners(config))
 
 
 if __name__ == "__main__":

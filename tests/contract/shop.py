@@ -27,6 +27,7 @@ from dataflows.events import Event
 from feature_repo.layout import ITEM, SCOPE, USER
 from tests.contract.redis_server import WRITTEN_AT, RedisServer, write
 from tests.contract.slow_proxy import SlowProxy
+from tests.given import read
 
 MOST_CONNECTIONS = connect("redis://127.0.0.1:1/0").connection_pool.max_connections
 CLOSING = 8
@@ -101,6 +102,9 @@ class Shop:
 
     def tell(self, events: Sequence[Event]) -> None:
         self.told += events
+
+    def tell_written(self, owner: str, kind: str, written: Sequence[bytes]) -> None:
+        self.tell(read(owner, kind, written))
 
     async def mail(self, user_id: str = "u1", layout: str = "abandoned_cart", **query: str) -> Mail:
         """A mail, which there always is, in time."""

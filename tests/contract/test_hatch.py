@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.counter import HandedOut
 from api.crowd import PLAIN
 from tests.benchmarks.failing_store import _stock
 from tests.contract.redis_server import RedisServer
@@ -43,7 +44,7 @@ def test_the_hatch_gives_what_the_long_way_gives(
                     headers = {"X-Api-Key": key} if key else {}
                     through = await client.get(path, headers=headers)
                     with monkeypatch.context() as patched:
-                        patched.setattr("api.hatch.Hatch._asked", long_way)
+                        patched.setattr("api.hatch.asked_in", long_way)
                         return through, await client.get(path, headers=headers)
 
             for query in QUERIES:
@@ -63,6 +64,64 @@ def test_the_hatch_gives_what_the_long_way_gives(
     _stock(server)
     asyncio.run(story())
     assert long_ways >= len(QUERIES) + len(WRONG)
+
+
+def test_the_counter_hands_out_what_the_long_way_gives_plain(server: RedisServer) -> None:
+    async def story() -> None:
+        handed: HandedOut | None = None
+        async with service(server, INLAY_DEADLINE="2", INLAY_TRUSTED_PROXIES="198.51.100.7") as api:
+
+            async def crowded(scope: Any, receive: Any, send: Any) -> None:
+                nonlocal handed
+                before = {**scope, "state": {}}
+                handed = api.app.state.counter.hand_out(before)
+                assert before == {**scope, "state": before["state"]}, "it is not for the long way to see"
+                await api.app({**scope, PLAIN: True}, receive, send)
+
+            async def both(query: str, key: str = ALL, **headers: str) -> tuple[HandedOut | None, httpx.Response]:
+                transport = httpx.ASGITransport(crowded, client=("198.51.100.7", 9))
+                async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+                    given = {"X-Api-Key": key} if key else {}
+                    return handed, await client.get(f"/v1/blocks/{query}", headers=given | headers)
+
+            async def alike(query: str, status: int = 200, key: str = ALL, **headers: str) -> httpx.Response:
+                _, long = await both(query, key, **headers)
+                assert handed is not None
+                first, *lines = handed.head.decode().removesuffix("\r\n").split("\r\n")
+                through = httpx.Response(
+                    int(first.split()[1]),
+                    headers=[(name, value) for name, _, value in (line.partition(": ") for line in lines)],
+                    content=handed.body,
+                )
+                assert (through.status_code, long.status_code) == (status, status)
+                assert int(through.headers["content-length"]) == len(handed.body)
+                assert _timeless(through) == _timeless(long)
+                return through
+
+            for query in QUERIES:
+                if "user_id=&" not in f"{query}&":
+                    await alike(f"abandoned_cart?{query}")
+            assert "strict-transport-security" not in (await alike("abandoned_cart?user_id=u1")).headers
+            by_https = await alike("abandoned_cart?user_id=u1", **{"X-Forwarded-Proto": "https"})
+            assert by_https.headers["strict-transport-security"]
+            _, shown = await api.made("read", networks=["203.0.113.0/24"])
+            await alike("abandoned_cart?user_id=u1", 403, shown, **{"X-Forwarded-For": "192.0.2.1"})
+            await alike("abandoned_cart?user_id=u1", 200, shown, **{"X-Forwarded-For": "203.0.113.9"})
+            for given, status in (("", 401), ("stranger", 401), (WRITE, 403)):
+                await alike("abandoned_cart?user_id=u1", status, given)
+            await both("abandoned_cart?user_id=u1", "", Authorization=f"Bearer {ALL}")
+            assert handed is not None
+            for query in (*WRONG, "user_id="):
+                await both(f"abandoned_cart?{query}")
+                assert handed is None
+            await both("nowhere?user_id=u1")
+            assert handed is None
+            key, shown = await api.made("read")
+            await both("abandoned_cart?user_id=u1", await api.token(key, shown))
+            assert handed is None, "whose token it is may have to be asked elsewhere"
+
+    _stock(server)
+    asyncio.run(story())
 
 
 def test_a_mail_that_was_decided_stays_so_for_a_process_that_saw_it(server: RedisServer) -> None:

@@ -21,6 +21,7 @@ from api.reading_routes import routes
 from api.serve import BlockServer
 from api.snapshot import Snapshot, refresh
 from dataflows.events import Event
+from tests.given import read
 
 T = TypeVar("T")
 ITEMS = [f"p{number:02}" for number in range(20)]
@@ -154,6 +155,9 @@ class Shop:
 
     def tell(self, events: Sequence[Event]) -> None:
         self.told += events
+
+    def tell_written(self, owner: str, kind: str, written: Sequence[bytes]) -> None:
+        self.tell(read(owner, kind, written))
 
     async def room(self) -> None:
         """There always is."""

@@ -14,9 +14,11 @@ from uvicorn.server import ServerState
 
 from api import connection
 from api.connection import Connection
+from api.counter import COUNTER, HandedOut
 from api.crowd import CROWD, PLAIN, Crowd
 
 GET = b"GET /v1/blocks/weekly?user_id=u1 HTTP/1.1\r\nHost: x\r\n\r\n"
+HANDED = HandedOut(b"HTTP/1.1 200 OK\r\nx: y\r\n", b"handed")
 POST = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n%s\r\n"
 
 
@@ -54,7 +56,11 @@ class Peer:
     """A connection to an app that answers when it is told to."""
 
     def __init__(
-        self, crowd: Crowd | None = None, kind: type[HttpToolsProtocol] = Connection, state: ServerState | None = None
+        self,
+        crowd: Crowd | None = None,
+        kind: type[HttpToolsProtocol] = Connection,
+        state: ServerState | None = None,
+        counter: Any = None,
     ) -> None:
         self.go, self.scopes, self.fails = asyncio.Event(), list[Any](), False
         self.wire = Wire()
@@ -67,7 +73,8 @@ class Peer:
             server_header=False,
             date_header=False,
         )
-        self.protocol = kind(config, state or ServerState(), {CROWD: crowd} if crowd else {})
+        left = {name: what for name, what in ((CROWD, crowd), (COUNTER, counter)) if what}
+        self.protocol = kind(config, state or ServerState(), left)
         self.protocol.connection_made(self.wire)
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
@@ -264,6 +271,97 @@ def test_one_that_is_to_be_plain_is_marked() -> None:
         assert crowd.plain.in_work == 0
 
     run(story)
+
+
+class Hander:
+    """A counter that hands out one answer; or has none, or is broken."""
+
+    def __init__(self, handed: HandedOut | None = HANDED, fails: bool = False) -> None:
+        self.handed, self.fails, self.scopes = handed, fails, list[Any]()
+
+    def hand_out(self, scope: Any) -> HandedOut | None:
+        self.scopes.append(scope)
+        if self.fails:
+            raise RuntimeError("broken")
+        return self.handed
+
+
+class TestHandingOut:
+    def test_one_that_is_to_be_plain_is_answered_at_once_and_keeps_its_place_for_a_turn(self) -> None:
+        async def story() -> None:
+            crowd = full()
+            crowd.plain.most = 1
+            peer = Peer(crowd, counter=Hander())
+            peer.protocol.data_received(GET)
+            assert peer.wire.taken() == b"HTTP/1.1 200 OK\r\nx: y\r\n\r\nhanded"
+            assert crowd.plain.in_work == 1, "or it would not be seen how long the loop is at it"
+            assert (await peer.ask()).startswith(b"HTTP/1.1 503")
+            assert crowd.plain.in_work == 0
+            assert await peer.ask() == b"HTTP/1.1 200 OK\r\nx: y\r\n\r\nhanded"
+            assert not peer.scopes
+            assert peer.protocol.timeout_keep_alive_task is not None
+
+        run(story)
+
+    @pytest.mark.parametrize("hander", [Hander(None), Hander(fails=True)], ids=["none", "broken"])
+    def test_what_is_not_handed_out_goes_the_long_way(self, hander: Hander) -> None:
+        async def story() -> None:
+            crowd = full()
+            crowd.plain.most = 1
+            peer = Peer(crowd, counter=hander)
+            peer.go.set()
+            assert (await peer.ask()).endswith(b"\r\n\r\nok")
+            assert peer.scopes[0][PLAIN] is True
+            assert crowd.plain.in_work == 0
+
+        run(story)
+
+    def test_so_does_who_waits_to_be_asked_for_a_body_or_reads_no_answer(self) -> None:
+        async def story() -> None:
+            crowd = full()
+            crowd.plain.most = 8
+            peer = Peer(crowd, counter=(hander := Hander()))
+            peer.go.set()
+            assert (await peer.ask(GET[:-2] + b"Expect: 100-continue\r\n\r\n")).endswith(b"\r\n\r\nok")
+            peer.protocol.pause_writing()
+            assert await peer.ask() == b""
+            peer.protocol.resume_writing()
+            assert (await peer.ask(b"")).endswith(b"\r\n\r\nok")
+            assert not hander.scopes
+
+        run(story)
+
+    def test_who_wants_it_closed_is_told_that_it_is(self) -> None:
+        async def story() -> None:
+            crowd = full()
+            crowd.plain.most = 1
+            peer = Peer(crowd, counter=Hander())
+            said = await peer.ask(GET[:-2] + b"Connection: close\r\n\r\n")
+            assert said == b"HTTP/1.1 200 OK\r\nx: y\r\nconnection: close\r\n\r\nhanded"
+            assert peer.wire.closed
+
+        run(story)
+
+    @pytest.mark.parametrize("plain", [0, 10_000], ids=["away", "handed out"])
+    def test_very_many_that_came_behind_one_are_answered_in_a_row(self, plain: int) -> None:
+        async def story() -> None:
+            crowd = full()
+            crowd.whole.most, crowd.plain.most = 1, plain
+            peer = Peer(crowd, counter=Hander())
+            assert await peer.ask(GET + GET * 2000) == b""
+            peer.go.set()
+            said = b""
+            for _ in range(200):
+                await asyncio.sleep(0)
+                crowd.whole.most = 0
+            for _ in range(5000):
+                said += peer.wire.taken()
+                await asyncio.sleep(0)
+            assert said.startswith(b"HTTP/1.1 200 OK\r\ncontent-length: 2")
+            assert said.count(b"HTTP/1.1 ") == 2001
+            assert said.count(b"\r\n\r\nhanded" if plain else b"HTTP/1.1 503") == 2000
+
+        run(story)
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -14,7 +14,7 @@ from api.answer import Answer, Block, Item
 from api.mail_events import served
 from api.telling import AT_ONCE, Telling
 from dataflows.connectors import StreamDown
-from dataflows.events import Event, partition_of
+from dataflows.events import MAX_EVENT_BYTES, Event, partition_of
 from tests.given import NOW, an_event
 from tests.unit.api.shop import counted
 
@@ -68,6 +68,21 @@ def test_events_go_to_the_partition_of_their_user_many_a_round_trip() -> None:
         assert stream.calls == [AT_ONCE, 10]
         assert stream.ids == [f"b{number}" for number in range(AT_ONCE + 10)]
         assert all(partition == partition_of(f"u{n}", 4) for n, (partition, _) in enumerate(stream.taken))
+
+    asyncio.run(story())
+
+
+def test_what_is_written_already_goes_the_same_way() -> None:
+    async def story() -> None:
+        stream = Stream()
+        told, before = Telling(stream, most=4), lost()
+        written = [msgspec.json.encode(block(7)), b"x" * (MAX_EVENT_BYTES + 1)]
+        told.tell_written("u7", "block_served", written)
+        assert (told.queued, lost()) == (1, before + 1)
+        told.tell_written("u7", "block_served", written[:1] * 4)
+        assert (told.queued, lost()) == (4, before + 2)
+        await empty(told)
+        assert stream.taken == [(partition_of("u7", 4), written[0])] * 4
 
     asyncio.run(story())
 
