@@ -34,6 +34,7 @@ from api import (
     webhooks,
 )
 from api.access import SCOPES, Access, Keys, fixed
+from api.arrivals import NONE, Arrivals
 from api.audit import Audit
 from api.bearers import Bearers
 from api.context import Context, KeepScope
@@ -183,7 +184,8 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
         reading_routes.block_routes(server), "read", plain=True
     )  # first, since routes are tried one after another
     paths: set[str] = set()
-    for collecting in install_door(app, collector, Keys(access, "collect"), settings):
+    arrivals = Arrivals(settings.link_keys, settings.arrival_seconds, settings.link_hosts)
+    for collecting in install_door(app, collector, Keys(access, "collect"), settings, arrivals):
         guarded.note(collecting, "collect")
         paths |= {route.path for route in collecting.routes if isinstance(route, APIRoute)}
     crowd = Crowd(settings.deadline, paths, settings.connections)
@@ -201,7 +203,9 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     app.include_router(webhooks.routes(hooks))
     seals = _seals(settings, layouts)
     pictures = Pictures(partial(fetch_photo, hosts=settings.image_hosts))
-    opening = OpenTime(server, seals, pictures, telling, hooks.watch, settings.link_hosts, settings.home_url)
+    opening = OpenTime(
+        server, seals, pictures, telling, hooks.watch, settings.link_hosts, settings.home_url, arrivals
+    )  # fmt: skip
     app.include_router(open_routes.public_routes(opening))
     guarded.add(open_routes.link_routes(server, seals, settings.public_url, settings.link_days), "read")
     app.include_router(
@@ -229,10 +233,12 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     return app
 
 
-def install_door(app: FastAPI, collector: collect.Collector, keys: Keys, settings: ApiSettings) -> list[APIRouter]:
+def install_door(
+    app: FastAPI, collector: collect.Collector, keys: Keys, settings: ApiSettings, arrivals: Arrivals = NONE
+) -> list[APIRouter]:
     """Everything that collects, and the door in front of it; the routes that ask for a key."""
     collecting = [
-        collect.routes(collector, keys), calls.routes(collector, keys), calls.pixel_routes(collector, keys)
+        collect.routes(collector, keys), calls.routes(collector, keys, arrivals), calls.pixel_routes(collector, keys)
     ]  # fmt: skip
     routers = [*collecting, script.routes()]
     for router in routers:
@@ -266,6 +272,11 @@ def _seals(settings: ApiSettings, layouts: Mapping[str, Layout]) -> Seals:
                 f"INLAY_LINK_KEYS is set, so set INLAY_HOME_URL to the shop, or home_url in {', '.join(lost)}: a click"
                 " must lead somewhere when its item is not known"
             )
+    if settings.arrival_seconds and not (settings.link_keys and settings.link_hosts):
+        raise SettingError(
+            "INLAY_ARRIVAL_SECONDS is set, so set INLAY_LINK_KEYS, which seal what a click carries, and"
+            " INLAY_LINK_HOSTS to the hosts of the shop: nobody else is to be handed it"
+        )
     return Seals(settings.link_keys)
 
 

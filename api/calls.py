@@ -16,6 +16,7 @@ from fastapi import APIRouter, Request, Response
 from msgspec import Struct
 
 from api.access import Keys, key_of
+from api.arrivals import FIELD, NONE, Arrivals
 from api.collect import MAX_BODY, MAX_EVENTS, Collector, fault_of, read_body, split_body
 from api.metrics import COLLECTED
 from api.problems import Problem
@@ -33,6 +34,7 @@ _CALL: Final[dict[str, Any]] = {
     "properties": {
         "userId": _TEXT, "anonymousId": _TEXT, "messageId": _TEXT, "timestamp": _MOMENT, "event": _TEXT, "name": _TEXT,
         "previousId": _TEXT, "groupId": _TEXT, "properties": _ANY, "traits": _ANY, "context": _ANY, "writeKey": _TEXT,
+        FIELD: _TEXT,
     },
 }  # fmt: skip
 _TYPED: Final = {**_CALL, "properties": {"type": {"enum": list(CALLS)}, **_CALL["properties"]}, "required": ["type"]}
@@ -76,14 +78,14 @@ _read_key: Final = msgspec.json.Decoder(_Key).decode
 _read_any: Final = msgspec.json.Decoder().decode
 
 
-def routes(collector: Collector, keys: Keys) -> APIRouter:
-    """The calls that are posted."""
+def routes(collector: Collector, keys: Keys, arrivals: Arrivals = NONE) -> APIRouter:
+    """The calls that are posted; of an `identify` that hands back what a click carried, `arrivals` know whose it is."""
     router = APIRouter(prefix="/v1", tags=["segment"])
 
     def single(call: str) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             body = await _read(request, collector, keys, MAX_EVENT_BYTES)
-            await collector.collect([_event(call, body, collector.now())])
+            await collector.collect([_event(call, body, collector.now(), arrivals=arrivals)])
             return _taken()
 
         return endpoint
@@ -106,7 +108,7 @@ def routes(collector: Collector, keys: Keys) -> APIRouter:
         with _no_413():
             raws = await split_body(body, collector, split)
         now = collector.now()
-        await collector.collect([_event("", raw, now, around) for raw in raws])
+        await collector.collect([_event("", raw, now, around, arrivals) for raw in raws])
         return _taken()
 
     return router
@@ -179,13 +181,15 @@ def _write_key(body: bytes) -> bytes:
         return b""
 
 
-def _event(call: str, raw: bytes, now: int, around: _Batch | None = None) -> bytes | Refused:
+def _event(call: str, raw: bytes, now: int, around: _Batch | None = None, arrivals: Arrivals = NONE) -> bytes | Refused:
     """The bytes of the event that a call is; what cannot be translated is refused with the bytes of the call."""
     try:
         message = _read_any(raw)
         if around is not None and isinstance(message, dict) and isinstance(around.context, dict):
             said = message.get("context")
             message["context"] = around.context | (said if isinstance(said, dict) else {})
+        if isinstance(message, dict) and (call or message.get("type")) == "identify":
+            arrivals.settle(message)
         return msgspec.json.encode(translate(call, message, now, None if around is None else around.sentAt))
     except Untranslatable as error:
         kind: Any = "time" if error.field in ("timestamp", "sentAt") else "schema"

@@ -32,6 +32,9 @@ PICTURES: Final = Counter(
     "pictures of slots by what was given: kept (drawn before), photo, card, shed (too many at once), fallback",
     ("given",),
 )
+ARRIVALS: Final = Counter(
+    "inlay_arrivals", "devices that hand back what a click carried, by whether it is known whose they are", ("who",)
+)
 CLICKS: Final = Counter("inlay_clicks", "clicks by where they led: item, home, nowhere (no token of ours)", ("to",))
 BLOCKS: Final = Counter("inlay_blocks", "blocks answered, by kind and by the rung that answered", ("block", "source"))
 DEGRADED: Final = Counter("inlay_degraded_answers", "answers made without the online store, by reason", ("reason",))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple
 
 from api.answer import Answer
+from api.arrivals import NONE, Arrivals
 from api.card import TITLE, prices
 from api.dress import clean, web_link
 from api.links import pick, target
@@ -53,6 +54,7 @@ class OpenTime:
         watch: knows machines.
         hosts: that a click may lead to.
         home: where it leads when its item is not known.
+        arrivals: let the shop know who comes from a mail.
         now: microseconds since 1970.
     """
 
@@ -65,11 +67,12 @@ class OpenTime:
         watch: Watch,
         hosts: Collection[str],
         home: str,
+        arrivals: Arrivals = NONE,
         now: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self._server, self._seals, self._pictures = server, seals, pictures
         self._telling, self._watch, self._now = telling, watch, now
-        self._hosts, self._home = hosts, home
+        self._hosts, self._home, self._arrivals = hosts, home, arrivals
         self._told: OrderedDict[str, None] = OrderedDict()
 
     def opens(self, token: str, send_id: str = "") -> Pass | None:
@@ -104,7 +107,7 @@ class OpenTime:
         number = int(slot) if slot.isascii() and slot.isdigit() and len(slot) < 9 else 0
         item_id = item.item_id if item is not None else None
         self._tell(clicked(whose, at, properties, block=block[:200], slot=number, item_id=item_id, url=link[:4096]))
-        return link
+        return link if properties.get("machine") else self._arrivals.carried(link, whose.user_id)
 
     def home(self, layout: Layout) -> str:
         """The front page: of the layout, else of the shop."""

@@ -1,26 +1,19 @@
-"""Seals: what a link in a mail carries, encrypted, so that it tells nothing and nobody else can make one.
+"""Seals: what a link in a mail carries, in an envelope: layout, user, mail and last day.
 
-A token is `name.…`: which key sealed it, then layout, user, mail and last day under AES-SIV (RFC 5297). That is
-deterministic: the same link has the same address each time it is asked for. It is opened before anything in it is read,
-and in its one spelling only; a token that was changed anywhere is none.
+The same link has the same address each time it is asked for.
 """
 
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
-from cryptography.hazmat.primitives.hashes import SHA512
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from api.envelope import Envelope
 
 SHORTEST_SECRET: Final = 32
-MOST_CHARACTERS: Final = 2048
-"""Of a token; a longer one is not looked at."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,16}")
 _PURPOSE: Final = b"inlay links 1"
 
@@ -42,17 +35,14 @@ class Seals:
     """
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
-        self._keys = {name: AESSIV(_derived(secret)) for name, secret in secrets.items()}
-        self._first = next(iter(secrets), "")
+        self._envelope = Envelope(secrets, _PURPOSE)
 
     def __bool__(self) -> bool:
-        return bool(self._keys)
+        return bool(self._envelope)
 
     def seal(self, what: Pass) -> str:
         """The token of a link; the same for the same."""
-        words = msgspec.msgpack.encode(what)
-        sealed = self._keys[self._first].encrypt(words, [_PURPOSE, self._first.encode()])
-        return f"{self._first}.{_encoded(sealed)}"
+        return self._envelope.seal(msgspec.msgpack.encode(what))
 
     def open(self, token: str, today: int) -> Pass | None:
         """What a token carries; None if it is none of ours, or not good any more.
@@ -61,18 +51,12 @@ class Seals:
             token: from an address.
             today: days since 1970.
         """
-        name, dot, text = token.partition(".")
-        key = self._keys.get(name)
-        if key is None or not dot or len(token) > MOST_CHARACTERS or not token.isascii():
-            return None
+        words = self._envelope.open(token)
         try:
-            sealed = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-            if _encoded(sealed) != text:  # the last character could be written in several ways
-                return None
-            what = _read(key.decrypt(sealed, [_PURPOSE, name.encode()]))
-        except (ValueError, InvalidTag, msgspec.MsgspecError):
+            what = None if words is None else _read(words)
+        except msgspec.MsgspecError:
             return None
-        return what if what.until >= today else None
+        return what if what is not None and what.until >= today else None
 
 
 def read_link_keys(words: Sequence[str]) -> dict[str, str]:
@@ -93,11 +77,3 @@ def read_link_keys(words: Sequence[str]) -> dict[str, str]:
 
 
 _read: Final = msgspec.msgpack.Decoder(Pass).decode
-
-
-def _derived(secret: str) -> bytes:
-    return HKDF(SHA512(), 64, None, _PURPOSE).derive(secret.encode())
-
-
-def _encoded(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -15,6 +15,9 @@ from api.rates import read_rate
 from api.seals import read_link_keys
 from dataflows.settings import SettingError, read_settings, split_query
 
+MOST_ARRIVAL: Final = 86_400
+"""Seconds for which an address tells who clicked it: longer than a visit, and whoever finds it is taken for them."""
+
 
 class ApiSettings(Struct, frozen=True):
     """The settings of the API; one field a setting, named as the setting is."""
@@ -58,6 +61,7 @@ class ApiSettings(Struct, frozen=True):
     public_url: str
     home_url: str
     link_hosts: tuple[str, ...]
+    arrival_seconds: int
     image_hosts: tuple[str, ...]
     layouts: str
     snapshot: str
@@ -95,6 +99,12 @@ def _days(number: int) -> int:
     return number
 
 
+def _seconds(number: int) -> int:
+    if not 0 <= number <= MOST_ARRIVAL:
+        raise ValueError(f"set it to at most {MOST_ARRIVAL:,} seconds, such as 600; 0: no click carries anything")
+    return number
+
+
 def _address(text: str) -> str:
     if text and (web_link(text) is None or any(sign in text for sign in "?#@")):
         raise ValueError(f"{text!r} is no address; write one such as https://shop.example")
@@ -108,6 +118,6 @@ def _rate(text: str) -> str:
 
 _READ: Final[Mapping[str, Callable[[Any], Any]]] = {
     "webhooks": secrets_by_platform, "trusted_proxies": read_networks, "oauth_issuers": read_issuers,
-    "decision_ttl": _days, "link_days": _days, "link_keys": read_link_keys,
+    "decision_ttl": _days, "link_days": _days, "link_keys": read_link_keys, "arrival_seconds": _seconds,
     "public_url": _address, "home_url": _address, "rate_key": _rate, "rate_network": _rate, "rate_tokens": _rate,
 }  # fmt: skip

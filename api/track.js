@@ -38,6 +38,13 @@
     return mine;
   };
 
+  // Who comes from a mail brings a word that says so: it goes back with the id of the device, and stays in no address.
+  let arrival = location.search.match(/[?&]inlay_arrival=([^&]*)/)?.[1];
+  if (arrival !== undefined) {
+    const rest = location.search.replace(/([?&])inlay_arrival=[^&]*(&|$)/, (all, before, after) => after && before);
+    history.replaceState(history.state, '', location.href.replace(location.search, rest));
+  }
+
   let queue = [], sending = false, failures = 0, timer, started = false;
   const allowed = () => !refuses() && (read('consent') ?? consent === 'granted') === true;
 
@@ -137,6 +144,8 @@
     if (started || !allowed()) return;
     started = true;
     queue = read('queue', []); // what the page before could not send
+    if (arrival && !read('user')) say('identify', { arrival });
+    arrival = '';
     say('page');
     const seen = product();
     if (seen?.product_id) say('track', { event: 'Product Viewed', properties: seen });

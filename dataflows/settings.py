@@ -143,6 +143,12 @@ SETTINGS: Final = (
         "hosts a click may lead to, or `*.shop.example`; empty: any of the catalogue",
     ),
     Setting(
+        "INLAY_ARRIVAL_SECONDS",
+        int,
+        "0",
+        "seconds for which a click tells the shop who made it, such as 600; 0: it does not",
+    ),
+    Setting(
         "INLAY_IMAGE_HOSTS",
         "words",
         "",

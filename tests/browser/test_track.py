@@ -23,6 +23,7 @@ from selenium.webdriver.common.by import By
 from api import problems
 from api.access import Keys
 from api.app import install_door
+from api.arrivals import Arrivals
 from api.collect import Collector
 from api.script import FILE
 from api.settings import api_settings
@@ -78,7 +79,8 @@ class Api:
         app = FastAPI()
         problems.install(app)
         collector = Collector(self.stream, DeadLetters("letters", 10), self.box, 5 * MINUTE)
-        install_door(app, collector, Keys(["public"]), api_settings({"INLAY_API_KEYS": "k"}))
+        self.arrivals = Arrivals({"k1": "s" * 40}, 600, ["localhost"])
+        install_door(app, collector, Keys(["public"]), api_settings({"INLAY_API_KEYS": "k"}), self.arrivals)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
@@ -289,6 +291,44 @@ def test_who_is_known_stays_known_until_they_leave(visit: Visit) -> None:
     last = visit.got("page", "identify", "page", "page")[-1]
     assert "user_id" not in last
     assert last["anonymous_id"] != identify["anonymous_id"]
+
+
+def test_who_arrives_from_a_mail_is_known_and_it_stays_in_no_address(visit: Visit) -> None:
+    path = visit.api.arrivals.carried(f"{visit.shop.url}/granted?utm_source=news&a=%20x+y#top", "u7")
+    visit.open(path.removeprefix(visit.shop.url))
+    identify, page, _ = visit.got("identify", "page", "Product Viewed")
+    assert (identify["user_id"], identify["anonymous_id"]) == ("u7", page["anonymous_id"])
+    assert "user_id" not in page, "the browser is not told"
+    assert visit.browser.current_url == page["url"] == f"{visit.shop.url}/granted?utm_source=news&a=%20x+y#top"
+    assert not any("k1." in str(event) for event in visit.api.stream.events)
+    visit.open("/next")
+    assert visit.got("identify", "page", "Product Viewed", "page")[-1]["anonymous_id"] == page["anonymous_id"]
+
+
+@pytest.mark.parametrize(
+    ("search", "rest"),
+    [
+        ("?inlay_arrival=x", ""), ("?inlay_arrival=", ""), ("?inlay_arrival=x&b=2", "?b=2"),
+        ("?a=1&inlay_arrival=x", "?a=1"), ("?a=1&inlay_arrival=x&b=2", "?a=1&b=2"),
+        ("?my_inlay_arrival=x", "?my_inlay_arrival=x"),
+    ],
+)  # fmt: skip
+def test_what_is_no_token_is_taken_out_of_the_address_too(visit: Visit, search: str, rest: str) -> None:
+    visit.open(f"//next{search}#x").call("'consent', false")
+    assert visit.browser.current_url == f"{visit.shop.url}//next{rest}#x"
+
+
+def test_who_arrives_is_not_known_before_consent_nor_where_somebody_said_who_they_are(visit: Visit) -> None:
+    arrived = visit.api.arrivals.carried(f"{visit.shop.url}/", "u7").removeprefix(visit.shop.url)
+    visit.open(arrived).call("'track', 'Product Clicked', {product_id: 'x'}")
+    assert visit.browser.current_url == f"{visit.shop.url}/"
+    assert visit.api.stream.events == []
+    visit.call("'consent', true")
+    assert visit.got("identify", "page", "Product Viewed")[0]["user_id"] == "u7"
+    visit.call("'identify', 'u1'")
+    visit.got("identify", "page", "Product Viewed", "identify")
+    visit.open(arrived)
+    assert visit.got(*["identify", "page", "Product Viewed"] * 2)[-2]["user_id"] == "u1"
 
 
 def test_forms_carry_who_it_is_and_where_they_came_from(visit: Visit) -> None:

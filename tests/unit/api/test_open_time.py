@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from PIL import Image
 
 from api import open_routes
+from api.arrivals import FIELD, NONE, PARAMETER, Arrivals
 from api.open_time import OpenTime
 from api.picture import blank
 from api.pictures import Pictures
@@ -34,13 +35,13 @@ LINKED: dict[str, Layout] = {
 class Mailbox(Shop):
     """The shop with links in its mails."""
 
-    def __init__(self, hosts: tuple[str, ...] = (), **how: Any) -> None:
+    def __init__(self, hosts: tuple[str, ...] = (), arrivals: Arrivals = NONE, **how: Any) -> None:
         super().__init__(LINKED, **how)
         self.at = NOW
         self.photos: list[str] = []
         opening = OpenTime(
             self.server, SEALS, Pictures(self._fetch), self, Watch(), hosts, HOME,  # type: ignore[arg-type]
-            now=lambda: self.at,
+            arrivals, now=lambda: self.at,
         )  # fmt: skip
         self.app.include_router(open_routes.public_routes(opening))
         self.app.include_router(open_routes.link_routes(self.server, SEALS, "https://mail.shop.example", 60))
@@ -234,3 +235,35 @@ class TestLinks:
 
     def test_a_layout_that_does_not_exist(self, box: Mailbox) -> None:
         assert box.get("/v1/open-links/monthly", user_id="u1").status_code == 404
+
+
+class TestArriving:
+    ARRIVALS = Arrivals({"k1": "s" * 32}, 600, ["shop.example"], lambda: NOW / SECOND)
+    CLICK = f"/v1/click/{token()}/recently_viewed/1"
+
+    def test_a_click_carries_who_made_it_and_nothing_that_is_told_does(self) -> None:
+        box = Mailbox(arrivals=self.ARRIVALS)
+        location = box.ask(self.CLICK).headers["location"]
+        link, _, carried = location.partition(f"&{PARAMETER}=")
+        assert link == "https://shop.example/p05?utm_source=mail&utm_campaign=w"
+        call = {"type": "identify", FIELD: carried}
+        self.ARRIVALS.settle(call)
+        assert call["userId"] == "u1"
+        (click,) = (event for event in box.told if event.type == "email_click")
+        assert click.url == link
+
+    def test_so_does_one_that_leads_to_the_front_page(self) -> None:
+        location = Mailbox(arrivals=self.ARRIVALS).ask(f"/v1/click/{token()}/recently_viewed/99").headers["location"]
+        assert location.startswith(f"{HOME}?utm_source=mail&utm_campaign=w&{PARAMETER}=k1.")
+
+    @pytest.mark.parametrize(
+        ("method", "agent"), [("HEAD", PERSON["user-agent"]), ("GET", "Mozilla/5.0 (Windows; GoogleImageProxy)")]
+    )
+    def test_a_machine_is_handed_nothing(self, method: str, agent: str) -> None:
+        box = Mailbox(arrivals=self.ARRIVALS)
+        answer = box.ask(self.CLICK, method, user_agent=agent)
+        assert answer.headers["location"] == "https://shop.example/p05?utm_source=mail&utm_campaign=w"
+
+    def test_nor_is_a_host_that_is_not_the_shops(self) -> None:
+        elsewhere = Arrivals({"k1": "s" * 32}, 600, ["other.example"], lambda: NOW / SECOND)
+        assert PARAMETER not in Mailbox(arrivals=elsewhere).ask(self.CLICK).headers["location"]

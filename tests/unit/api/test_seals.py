@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.seals import MOST_CHARACTERS, Pass, Seals, read_link_keys
+from api.envelope import MOST_CHARACTERS
+from api.seals import Pass, Seals, read_link_keys
 
 SECRETS = {"k2": "b" * 40, "k1": "a" * 40}
 SEALS = Seals(SECRETS)
