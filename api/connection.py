@@ -177,7 +177,13 @@ class Connection(HttpToolsProtocol):
                     self.loop.call_soon(crowd.leave, place)
                     return
                 scope[PLAIN] = True
+            elif place.limit is crowd.events and crowd.is_unwatched():
+                self.loop.call_soon(self._watch, crowd)
             super()._start_asgi_task(cycle, _leaving(app, crowd, place))
+
+    def _watch(self, crowd: Crowd) -> None:
+        """Look how long the loop takes until it comes here again."""
+        self.loop.call_soon(crowd.turned, crowd.now())
 
     def _send_away(self, cycle: Any, path: str) -> None:
         SHED.inc()

@@ -36,6 +36,9 @@ WEBHOOKS: Final = "/v1/webhooks/"
 RAW_WEBHOOKS: Final = WEBHOOKS.encode()
 EVENTS_SOON: Final = 0.05
 """Seconds in which events are taken: who sends them waits for seconds, but a longer queue than this only grows."""
+LONG_TURN: Final = 0.005
+"""Seconds of a turn of the loop, beyond which there are too many events in work, however soon each is taken: where all
+connections that there are may have one in work, the queue is with those who send, and no wait here is long."""
 
 
 class Limit:
@@ -65,11 +68,16 @@ class Limit:
         return True
 
     def leave(self, since: float, now: float, least: float | None = None) -> None:
-        """Give a place back; how long it was held says how many there may be: `least` where it is not the usual."""
+        """Give a place back; how long it was held says how many there may be: `least` where it is not the usual.
+
+        Only where most places are taken: that one of a few was late is no word on how many there may be, and after a
+        pause of the machine there would be too few places for those who waited.
+        """
         full = self.in_work * 2 >= self.most
         self.in_work -= 1
         if now - since > self.soon:
-            self.shrink(since, now, self._least if least is None else least)
+            if full:
+                self.shrink(since, now, self._least if least is None else least)
             return
         if full:
             self.most = min(float(MOST_IN_WORK), self.most + 1 / self.most)
@@ -131,6 +139,7 @@ class Crowd:
         self.whole, self.plain = Limit(deadline / 3), Limit(deadline / 12, LEAST_PLAIN, FIRST_PLAIN)
         self.events = Limit(EVENTS_SOON)
         self._collecting, self.connections, self._clock = frozenset(collecting), connections, clock
+        self._is_watched = False
         self._raw_collecting = frozenset(map(str.encode, collecting))
 
     @property
@@ -146,6 +155,21 @@ class Crowd:
     def tells(self, path: bytes) -> bool:
         """Whether events are told of at this path, as it came in."""
         return path in self._raw_collecting or path.startswith(RAW_WEBHOOKS)
+
+    def now(self) -> float:
+        """Seconds, by the clock of the crowd."""
+        return self._clock()
+
+    def is_unwatched(self) -> bool:
+        """Whether it is time to watch a turn of the loop; `turned` is to be told when it is over."""
+        watched, self._is_watched = self._is_watched, True
+        return not watched
+
+    def turned(self, since: float) -> None:
+        """A turn of the loop is over that began then, with events in work."""
+        self._is_watched = False
+        if (now := self._clock()) - since > LONG_TURN:
+            self.events.shrink(since, now, LEAST_IN_WORK)
 
     def place(self, method: str, path: str) -> Place:
         """A place for a request, to be given back with `leave`."""

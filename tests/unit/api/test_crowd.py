@@ -41,12 +41,23 @@ def test_no_more_are_in_work_than_may_be_and_none_is_forgotten(steps: list[tuple
 
 def test_one_pause_shrinks_it_once() -> None:
     limit = Limit(0.02)
-    for _ in range(20):
+    for _ in range(40):
         limit.enter()
     before = limit.most
-    for _ in range(20):
+    for _ in range(40):
         limit.leave(0.0, 1.0)
     assert limit.most == before * 0.8
+
+
+def test_a_few_that_are_late_do_not_shrink_it() -> None:
+    limit = Limit(0.02)
+    before = limit.most
+    for now in range(100):
+        for _ in range(20):
+            limit.enter()
+        for _ in range(20):
+            limit.leave(now, now + 0.5)
+    assert limit.most == before
 
 
 def test_it_grows_only_while_it_is_needed() -> None:
@@ -61,9 +72,15 @@ def test_it_grows_only_while_it_is_needed() -> None:
 def test_a_calm_while_after_a_late_answer_there_may_be_as_many_as_at_first() -> None:
     limit = Limit(0.02)
     first = limit.most
-    for now in (10.0, 11.0, 12.0):
-        limit.enter()
-        limit.leave(now - 1, now)
+
+    def answer(came: float, took: float) -> None:
+        for _ in range(60):
+            limit.enter()
+        for _ in range(60):
+            limit.leave(came, came + took)
+
+    for came in (10.0, 11.0, 12.0):
+        answer(came, 0.5)
     shrunk = limit.most
     assert shrunk < first
     limit.enter()
