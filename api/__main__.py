@@ -50,13 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "server_header": False, "timeout_worker_healthcheck": READY_SECONDS,
         "proxy_headers": False,  # `api.edge` reads them, from proxies that are named
     }  # fmt: skip
-    if chosen.workers is None:
-        config = uvicorn.Config("api.worker:app", **how)
+    config = uvicorn.Config("api.worker:app", workers=chosen.workers, **how)
+    if chosen.workers is None and config.workers == 1:  # its own variable may say another number
         server = uvicorn.Server(config)
         with contextlib.suppress(KeyboardInterrupt):  # said again once it has ended
             server.run(listeners(config))
         return 0 if server.started else STARTUP_FAILURE
-    config = uvicorn.Config("api.worker:app", workers=chosen.workers, **how)
     workers = Multiprocess(config, listeners(config))
     workers.run()
     failed = any(process.exitcode == STARTUP_FAILURE for process in workers.processes)

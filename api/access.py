@@ -132,7 +132,7 @@ class Access:
 
     async def allow(self, given: bytes, scope: Scope, address: str) -> Caller:
         """As `check`, for a key or a token."""
-        if given.count(b".") == 2 and self._tokens is not None and self.find(given) is None:
+        if is_token(given) and self._tokens is not None and self.find(given) is None:
             return self._permit(await self._tokens.caller(given), scope, address)
         return self.check(given, scope, address)
 
@@ -175,7 +175,7 @@ class Keys:
         Raises:
             Problem: as `Access.check`; or 429, too many calls.
         """
-        await self.allow(request, header(request, b"x-api-key") or bearer_of(request))
+        await self.allow(request, given_in(request))
 
     async def allow(self, request: Request, given: bytes) -> None:
         """As calling it, with a key or a token that was found elsewhere."""
@@ -223,6 +223,16 @@ def key_of(request: Request) -> bytes:
         return key
     authorization = header(request, b"authorization").decode("latin-1")
     return (bearer(authorization) or basic(authorization)).encode("latin-1")
+
+
+def given_in(request: Request) -> bytes:
+    """The key or token that a request carries in its headers; empty if it carries none."""
+    return header(request, b"x-api-key") or bearer_of(request)
+
+
+def is_token(given: bytes) -> bool:
+    """Whether it has the form of a token, which only who knows tokens can tell from a key of that form."""
+    return given.count(b".") == 2
 
 
 def header(request: Request, name: bytes) -> bytes:

@@ -13,7 +13,7 @@ import msgspec
 
 from api.answer import Answer
 from api.mail_events import id_of, micros_of, served, shown
-from api.telling import LONGEST_ID
+from api.telling import is_word
 
 _LAYOUT: Final = b',"layout":'
 """Where the send stands before; within a text its quotes would be escaped."""
@@ -48,7 +48,7 @@ class Alike:
             once: as in `served`.
         """
         send_id, user_id = answer.send_id or "", answer.user_id
-        at, user = micros_of(answer.generated_at or ""), user_id.encode()
+        at, user = micros_of(answer.generated_at), user_id.encode()
         send = _SEND % send_id.encode() if send_id else b""
         return [
             _HEAD
@@ -62,4 +62,4 @@ class Alike:
 
 def can_tell(text: str) -> bool:
     """Whether an id stands in an event as it is."""
-    return len(text) <= LONGEST_ID and text.isascii() and text.isprintable() and _NEITHER.isdisjoint(text)
+    return is_word(text) and _NEITHER.isdisjoint(text)

@@ -180,9 +180,7 @@ def create(settings: ApiSettings, open_hooks: Callable[..., webhooks.Hooks] = we
     problems.install(app)
 
     guarded = Routes(app, access)
-    guarded.add(
-        reading_routes.block_routes(server), "read", plain=True
-    )  # first, since routes are tried one after another
+    guarded.add(reading_routes.block_routes(server), "read", plain=True)  # first: routes are tried one after another
     paths: set[str] = set()
     arrivals = Arrivals(settings.link_keys, settings.arrival_seconds, settings.link_hosts)
     for collecting in install_door(app, collector, Keys(access, "collect"), settings, arrivals):

@@ -71,11 +71,7 @@ class Arrivals:
             call["userId"] = user_id
 
     def _who(self, token: str) -> str | None:
-        words = self._envelope.open(token)
-        try:
-            found = None if words is None else _read(words)
-        except msgspec.MsgspecError:
-            return None
+        found = self._envelope.open(token, _read)
         return found.user_id if found is not None and found.until >= self._now() else None
 
 

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.counter import COUNTER, Counter
 from api.crowd import BLOCKS, CROWD, PLAIN, Crowd, Place, Way
-from api.edge import SAFE
+from api.edge import SAFE, lines_of
 from api.glance import body_to_come, path_of
 from api.metrics import DEGRADED, SHED
 from api.problems import Problem
@@ -34,7 +34,7 @@ class _Refusal:
 
     def __init__(self, say: str, *more: tuple[bytes, bytes]) -> None:
         response = Problem(HTTPStatus.SERVICE_UNAVAILABLE, say, {"Retry-After": "1"}).response()
-        lines = b"".join(b"%s: %s\r\n" % pair for pair in (*response.raw_headers, *SAFE, *more))
+        lines = lines_of((*response.raw_headers, *SAFE, *more))
         self._before = b"HTTP/1.1 503 Service Unavailable\r\n" + lines
         self._after = b"\r\n" + bytes(response.body)
         self._headers: list[tuple[bytes, bytes]] = []
@@ -48,7 +48,7 @@ class _Refusal:
 
     def told(self, headers: list[tuple[bytes, bytes]]) -> bytes:
         """All of it, with whatever headers."""
-        return b"".join((self._before, *(b"%s: %s\r\n" % pair for pair in headers), self._after))
+        return b"".join((self._before, lines_of(headers), self._after))
 
 
 _AWAY: Final = _Refusal(SAY)
@@ -177,13 +177,9 @@ class Connection(HttpToolsProtocol):
                     self.loop.call_soon(crowd.leave, place)
                     return
                 scope[PLAIN] = True
-            elif place.limit is crowd.events and crowd.is_unwatched():
-                self.loop.call_soon(self._watch, crowd)
+            elif place.limit is crowd.events:
+                crowd.watch(self.loop.call_soon)
             super()._start_asgi_task(cycle, _leaving(app, crowd, place))
-
-    def _watch(self, crowd: Crowd) -> None:
-        """Look how long the loop takes until it comes here again."""
-        self.loop.call_soon(crowd.turned, crowd.now())
 
     def _send_away(self, cycle: Any, path: str) -> None:
         SHED.inc()
@@ -204,7 +200,7 @@ class Connection(HttpToolsProtocol):
         if handed is None:
             return False
         own = [*cycle.default_headers, *([] if cycle.keep_alive else [_CLOSE])]
-        self._end(cycle, b"%s%s\r\n%s" % (handed.head, b"".join(b"%s: %s\r\n" % pair for pair in own), handed.body))
+        self._end(cycle, b"%s%s\r\n%s" % (handed.head, lines_of(own), handed.body))
         return True
 
     def _end(self, cycle: Any, answer: bytes) -> None:

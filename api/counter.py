@@ -14,8 +14,8 @@ from starlette.responses import Response
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from api.access import Keys, bearer_of, header
-from api.edge import always
+from api.access import Keys, given_in, is_token
+from api.edge import always, lines_of, with_added
 from api.hatch import asked_in
 from api.metrics import BLOCKS_SECONDS
 from api.networks import Proxies
@@ -55,8 +55,7 @@ class Counter:
             return None
         scope = dict(scope)  # what is changed in it is not for the long way
         request = Request(scope)
-        given = header(request, b"x-api-key") or bearer_of(request)
-        if given.count(b".") == 2:
+        if is_token(given := given_in(request)):
             return None
         self._proxies.settle(scope)
         layout, asked = found
@@ -72,9 +71,7 @@ class Counter:
 
 
 def _head(response: Response, scheme: str) -> bytes:
-    said = {name for name, _ in response.raw_headers}
-    lines = [*response.raw_headers, *(pair for pair in always(scheme) if pair[0] not in said)]
-    return STATUS_LINE[response.status_code] + b"".join(b"%s: %s\r\n" % pair for pair in lines)
+    return STATUS_LINE[response.status_code] + lines_of(with_added(response.raw_headers, always(scheme)))
 
 
 @cache

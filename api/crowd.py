@@ -156,14 +156,15 @@ class Crowd:
         """Whether events are told of at this path, as it came in."""
         return path in self._raw_collecting or path.startswith(RAW_WEBHOOKS)
 
-    def now(self) -> float:
-        """Seconds, by the clock of the crowd."""
-        return self._clock()
+    def watch(self, call_soon: Callable[..., object]) -> None:
+        """Look how long the next turn of the loop takes, unless one is looked at.
 
-    def is_unwatched(self) -> bool:
-        """Whether it is time to watch a turn of the loop; `turned` is to be told when it is over."""
-        watched, self._is_watched = self._is_watched, True
-        return not watched
+        Args:
+            call_soon: that of the loop.
+        """
+        if not self._is_watched:
+            self._is_watched = True
+            call_soon(lambda: call_soon(self.turned, self._clock()))
 
     def turned(self, since: float) -> None:
         """A turn of the loop is over that began then, with events in work."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeAlias
 
 from redis.asyncio.connection import async_timeout as timeout  # of asyncio, or its backport
 from starlette.exceptions import HTTPException
@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.networks import Proxies
 from api.problems import Problem
 
+Header: TypeAlias = tuple[bytes, bytes]
 MOST_BODY: Final = 4 * 1024 * 1024
 """Bytes of any request's body; routes that take events set limits of their own below it."""
 BODY_SECONDS: Final = 30.0
@@ -42,7 +43,12 @@ DOCUMENTATION: Final = ("/docs", "/redoc")
 _BY_HTTPS: Final = (*SAFE, (b"strict-transport-security", b"max-age=31536000"))
 
 
-def always(scheme: str) -> tuple[tuple[bytes, bytes], ...]:
+def lines_of(headers: Iterable[Header]) -> bytes:
+    """Headers as they are sent, each a line."""
+    return b"".join(b"%s: %s\r\n" % pair for pair in headers)
+
+
+def always(scheme: str) -> tuple[Header, ...]:
     """The headers of every answer that does not say otherwise, to who came by `http` or `https`."""
     return _BY_HTTPS if scheme == "https" else SAFE
 
@@ -70,7 +76,7 @@ class Edge:
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _with(message.get("headers", ()), added)
+                message["headers"] = with_added(message.get("headers", ()), added)
             await send(message)
 
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
@@ -123,7 +129,8 @@ def _length(scope: Scope) -> int:
     return 0
 
 
-def _with(headers: Iterable[tuple[bytes, bytes]], added: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def with_added(headers: Iterable[Header], added: Iterable[Header]) -> list[Header]:
+    """Headers, and of those that are added whichever they do not say themselves."""
     found = list(headers)
     said = {name for name, _ in found}
     return found + [pair for pair in added if pair[0] not in said]

@@ -8,14 +8,16 @@ that was changed anywhere is none.
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+T = TypeVar("T")
 MOST_CHARACTERS: Final = 2048
 """Of a token; a longer one is not looked at."""
 
@@ -41,8 +43,13 @@ class Envelope:
         sealed = self._keys[self._first].encrypt(words, [self._purpose, self._first.encode()])
         return f"{self._first}.{_encoded(sealed)}"
 
-    def open(self, token: str) -> bytes | None:
-        """The words in a token; None if it is none of ours."""
+    def open(self, token: str, read: Callable[[bytes], T]) -> T | None:
+        """What is read from the words in a token; None if it is none of ours.
+
+        Args:
+            token: from anywhere.
+            read: a decoder of msgspec.
+        """
         name, dot, text = token.partition(".")
         key = self._keys.get(name)
         if key is None or not dot or len(token) > MOST_CHARACTERS or not token.isascii():
@@ -51,8 +58,8 @@ class Envelope:
             sealed = urlsafe_b64decode(text + "=" * (-len(text) % 4))
             if _encoded(sealed) != text:  # the last character could be written in several ways
                 return None
-            return key.decrypt(sealed, [self._purpose, name.encode()])
-        except (ValueError, InvalidTag):
+            return read(key.decrypt(sealed, [self._purpose, name.encode()]))
+        except (ValueError, InvalidTag, msgspec.MsgspecError):
             return None
 
 

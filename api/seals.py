@@ -51,11 +51,7 @@ class Seals:
             token: from an address.
             today: days since 1970.
         """
-        words = self._envelope.open(token)
-        try:
-            what = None if words is None else _read(words)
-        except msgspec.MsgspecError:
-            return None
+        what = self._envelope.open(token, _read)
         return what if what is not None and what.until >= today else None
 
 

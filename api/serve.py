@@ -49,7 +49,6 @@ AGREED: Final = "private, max-age=300"
 
 
 NOBODY: Final = UserFeatures()
-_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 class Format(str, Enum):
@@ -84,7 +83,7 @@ class Asked(NamedTuple):
     @property
     def excluded(self) -> frozenset[str]:
         """The items that are not to be in it."""
-        return frozenset(filter(None, map(str.strip, self.exclude.split(",")))) if self.exclude else _NOTHING
+        return frozenset(filter(None, map(str.strip, self.exclude.split(","))))
 
 
 class Written(NamedTuple):
@@ -167,7 +166,7 @@ class BlockServer:
         return answer
 
     async def _answer(self, layout: Layout, user_id: str, send_id: str | None, excluded: Collection[str]) -> Answer:
-        decided = await self._decided(layout, user_id, send_id or None, excluded)
+        decided = await self._decided(layout, user_id, send_id, excluded)
         return decided or self.answer_plainly(layout, user_id, send_id, excluded, keep=True)
 
     def answer_plainly(
@@ -178,7 +177,7 @@ class BlockServer:
         If `keep`, this is what the mail shows from now on, if it can be kept.
         """
         blocks = self.plain(layout, excluded)
-        made = self.made(layout, user_id, send_id or None, layout.locale, NOBODY, blocks)
+        made = self.made(layout, user_id, send_id, layout.locale, NOBODY, blocks)
         return self.settling.without_store(made, keep=keep)
 
     async def decided(self, layout: Layout, user_id: str, send_id: str) -> Answer | None:

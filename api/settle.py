@@ -134,7 +134,7 @@ class Settling:
         """
         seen = self._seen.get(answer.layout)
         if isinstance(seen, Alike) and seen.blocks is answer.blocks:
-            if answer.user_id and can_tell(answer.user_id) and can_tell(answer.send_id or ""):
+            if can_tell(answer.user_id) and (not answer.send_id or can_tell(answer.send_id)):
                 self._telling.tell_written(answer.user_id, BLOCK_SERVED, seen.told_of(answer, self._word(answer)))
                 return
         else:

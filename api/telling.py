@@ -34,7 +34,7 @@ GATHERS: Final = 0.01
 FIRST_PAUSE: Final = 0.05
 MOST_PAUSE: Final = 1.0
 """Seconds between tries."""
-LONGEST_ID: Final = 200
+_LONGEST_ID: Final = 200
 LAST_SECONDS: Final = 2.0
 """How long a process that ends tries to get rid of its queue."""
 
@@ -163,12 +163,12 @@ def _is_plain(event: Event, raw: bytes) -> bool:
     return (
         len(raw) <= MAX_EVENT_BYTES
         and BACKSLASH not in raw
-        and (event.user_id is None or _is_word(event.user_id))
-        and (event.send_id is None or _is_word(event.send_id))
+        and (event.user_id is None or is_word(event.user_id))
+        and (event.send_id is None or is_word(event.send_id))
     )
 
 
 @lru_cache(maxsize=512)
-def _is_word(text: str) -> bool:
-    """Of the blocks of a mail it is always the same."""
-    return 0 < len(text) <= LONGEST_ID and text.isascii() and text.isprintable()
+def is_word(text: str) -> bool:
+    """Whether an id is short and plain; of the blocks of a mail it is always the same."""
+    return 0 < len(text) <= _LONGEST_ID and text.isascii() and text.isprintable()

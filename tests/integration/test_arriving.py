@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -67,10 +66,10 @@ def test_what_a_device_did_before_the_click_is_in_the_next_mail() -> None:
         for flow in ("people", "items"):
             stand.start(flow)
         with Caller(stand.start_api()) as caller:
-            _tell_the_story(caller)
+            _tell_the_story(stand, caller)
 
 
-def _tell_the_story(caller: Caller) -> None:
+def _tell_the_story(stand: Stand, caller: Caller) -> None:
     caller.send(
         *(
             {
@@ -83,19 +82,12 @@ def _tell_the_story(caller: Caller) -> None:
         {"type": "view", "user_id": "anna", "item_id": "p1"},
         {"type": "view", "anonymous_id": "phone", "item_id": "p2"},
     )  # fmt: skip
-    until(lambda: caller.viewed("anna") == ["p1"], "Anna's own view")
+    stand._wait("Anna's own view", PATIENCE, lambda: caller.viewed("anna") == ["p1"])
     link = caller.click("anna")
     (arrival,) = parse_qs(urlsplit(link).query)["inlay_arrival"]
     caller.identify(anonymousId="tablet", arrival="k1." + "A" * 60)
     caller.identify(anonymousId="phone", arrival=arrival)
     caller.send({"type": "view", "anonymous_id": "tablet", "item_id": "p4"})
-    until(lambda: caller.viewed("tablet") == ["p4"], "the tablet's view, which is nobody else's")
+    stand._wait("the tablet's view, which is nobody else's", PATIENCE, lambda: caller.viewed("tablet") == ["p4"])
     caller.send({"type": "view", "anonymous_id": "phone", "item_id": "p3"})
-    until(lambda: set(caller.viewed("anna")) == {"p1", "p2", "p3"}, "what Anna's phone did")
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    give_up_at = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < give_up_at, f"never: {what}"
-        time.sleep(0.1)
+    stand._wait("what Anna's phone did", PATIENCE, lambda: set(caller.viewed("anna")) == {"p1", "p2", "p3"})
